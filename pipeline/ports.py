@@ -1,0 +1,85 @@
+"""What hearing asks of models: protocols, so that `models/` can be replaced or faked.
+
+Table of contents: `HeardWord`, `HeardSegment`, `Recognizer`; `SpeakerStretch`, `Diarizer`.
+Audio is always float32 mono in [-1, 1] at 16 kHz, shape ``(n,)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.records import ModelId
+
+Samples = NDArray[np.float32]
+SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word as the recogniser wrote it, times in seconds from the start of the audio."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSegment:
+    """A stretch of recognised text with the recogniser's own doubts about it."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[HeardWord, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    temperature: float = 0.0
+
+
+class Recognizer(Protocol):
+    """Speech to text."""
+
+    @property
+    def model(self) -> ModelId:
+        """Which weights answer."""
+        ...
+
+    def transcribe(
+        self,
+        samples: Samples,
+        *,
+        spans_s: Sequence[tuple[float, float]],
+        prompt: str | None = None,
+        hotwords: str | None = None,
+    ) -> list[HeardSegment]:
+        """Recognise the speech inside ``spans_s``; times are those of ``samples``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SpeakerStretch:
+    """One anonymous speaker is active between two times; stretches of two speakers may overlap."""
+
+    start_s: float
+    end_s: float
+    speaker: int
+
+
+class Diarizer(Protocol):
+    """Who speaks when in one mixed channel."""
+
+    @property
+    def models(self) -> tuple[ModelId, ...]:
+        """Which weights answer."""
+        ...
+
+    def stretches(self, samples: Samples) -> list[SpeakerStretch]:
+        """Speech stretches of the (usually two) speakers, sorted by start."""
+        ...
