@@ -1,0 +1,49 @@
+# make demo   environment, model weights, then the calls in data_samples/ scored and shown
+# make test   the same environment, then every check and test
+# Both do all their own set-up; a second run does none and needs no network.
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+RESULTS ?= demo_results
+KEY    := data_samples/keys/THROWAWAY-recordings.key
+
+export OMP_WAIT_POLICY ?= PASSIVE
+export PYTHONWARNINGS ?= default
+
+.PHONY: help demo test lint types unit accuracy bench bench-hearing env models clean
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+	@echo "make lint | accuracy | bench | clean"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "zhijian needs Python 3.11 with pip; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Making the environment in $(VENV) (a few minutes, once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+env: $(VENV)/.installed
+
+models: env
+	@$(BIN)/zhijian models fetch --quiet
+
+demo: models
+	@chmod 600 $(KEY)
+	@$(BIN)/zhijian score data_samples/recordings --calls data_samples/calls.csv --out $(RESULTS) --identity $(KEY)
+	@$(BIN)/zhijian show --results $(RESULTS)
+	@$(BIN)/python data_samples/compare_truth.py $(RESULTS)
+
+lint: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: models lint
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The ``zhijian`` command: thin; every subcommand is one call into the pipeline."""

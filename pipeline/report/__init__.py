@@ -1,0 +1,1 @@
+"""What people read: a call in a terminal, in Chinese."""
