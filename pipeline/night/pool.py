@@ -1,0 +1,116 @@
+"""Worker processes with the models loaded once each.
+
+A worker that dies or hangs costs the call it was hearing, not the night: the call is tried once
+more alone, then reported as failed. Threads are pinned before the workers start, because OpenMP
+threads that spin beside a busy neighbour slow a model many times over.
+
+Table of contents: `HearingPool`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
+
+from pebble import ProcessExpired, ProcessPool
+
+from pipeline.errors import ZhijianError
+from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, start_worker, work
+
+_THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class HearingPool:
+    """N processes that score calls.
+
+    Parameters
+    ----------
+    setup : WorkerSetup
+    workers : int
+        Processes, at least 1.
+    call_timeout_s : float
+        A call that takes longer is given up; its worker is replaced.
+    """
+
+    def __init__(self, setup: WorkerSetup, *, workers: int, call_timeout_s: float) -> None:
+        for name in _THREAD_ENV:
+            os.environ[name] = str(setup.threads)
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        self._setup = setup
+        self._timeout_s = call_timeout_s
+        self._workers = workers
+        self._pool = self._new_pool(workers)
+
+    def _new_pool(self, workers: int) -> ProcessPool:
+        return ProcessPool(
+            max_workers=workers,
+            # fork would copy a parent that may hold threads and locks
+            context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+            initargs=(self._setup,),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+    def score(self, tasks: Sequence[CallTask], *, tries: int = 2) -> Iterator[Scored | Failed]:
+        """Score calls, longest first, and yield each as it is finished.
+
+        Parameters
+        ----------
+        tasks : sequence of CallTask
+        tries : int
+            How often a call is tried when it fails for a transient reason or its worker dies.
+
+        Yields
+        ------
+        Scored or Failed
+            Exactly one for each task.
+        """
+        order = sorted(tasks, key=lambda t: (-t.size_bytes, t.call.call_id))
+        finished: SimpleQueue[tuple[Future[Scored | Failed], CallTask, int]] = SimpleQueue()
+
+        def submit(task: CallTask, attempt: int) -> None:
+            future = self._pool.schedule(work, args=[task], timeout=self._timeout_s)
+            future.add_done_callback(lambda done: finished.put((done, task, attempt)))
+
+        for task in order:
+            submit(task, 1)
+        unanswered = len(order)
+        while unanswered:
+            future, task, attempt = finished.get()
+            outcome = self._outcome(future, task)
+            if isinstance(outcome, Failed) and outcome.transient and attempt < tries:
+                submit(task, attempt + 1)
+                continue
+            unanswered -= 1
+            yield outcome
+
+    def _outcome(self, future: Future[Scored | Failed], task: CallTask) -> Scored | Failed:
+        try:
+            return future.result()
+        except FutureTimeoutError:
+            message = (
+                f"hearing took longer than call_timeout_s={self._timeout_s:g}; raise it for very long calls"
+            )
+            return Failed(task, "hear", "worker_timeout", message, False)
+        except ProcessExpired as error:
+            message = f"the worker process ended with status {error.exitcode} while it heard this call"
+            return Failed(task, "hear", "worker_died", message, True)
+        except ZhijianError as error:
+            return Failed(task, "start", error.kind, str(error), error.transient)

@@ -1,0 +1,189 @@
+"""What one worker process does: load the models once, then hear and judge call after call.
+
+Decrypted audio and text live in this process's memory only. A failure leaves the worker as a
+`Failed` record whose message names files and reasons, never words that were spoken.
+
+Table of contents: `CallTask`, `WorkerSetup`, `Scored`, `Failed`, `Ears`, `start_worker`, `work`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ZhijianError
+from pipeline.records import CallRecord, Hearing, Judgement
+
+if TYPE_CHECKING:
+    from pipeline.judging.rulebook import Rulebook
+    from pipeline.ports import Diarizer, Recognizer
+
+
+@dataclass(frozen=True, slots=True)
+class CallTask:
+    """One call to hear: its record, and where its recording lies."""
+
+    call: CallRecord
+    uri: str
+    size_bytes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """Everything a worker needs to start: names and paths. The secret key itself is read there."""
+
+    model: str
+    model_dir: Path
+    device: str
+    compute_type: str
+    threads: int
+    rulebook: Path | None
+    identity: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A call that was heard and judged."""
+
+    task: CallTask
+    hearing: Hearing
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call that was not, and why."""
+
+    task: CallTask
+    stage: str
+    kind: str
+    message: str
+    transient: bool
+
+
+class Ears:
+    """The models and the rulebook of one worker process, each loaded once.
+
+    Parameters
+    ----------
+    setup : WorkerSetup
+    """
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        from models import load_recognizer
+        from pipeline.hearing.lexicon import load_lexicon
+        from pipeline.vault.keys import open_identity
+
+        self._setup = setup
+        self._recognizer: Recognizer = load_recognizer(
+            setup.model,
+            setup.model_dir,
+            device=setup.device,
+            compute_type=setup.compute_type,
+            threads=setup.threads,
+        )
+        self._identity = open_identity(setup.identity)
+        self._diarizer: Diarizer | None = None
+        self._lexicon = load_lexicon(setup.rulebook)
+        self._rulebooks: dict[date, Rulebook] = {}
+
+    def diarizer(self) -> Diarizer:
+        """Load the diarization models when the first mono call asks for them."""
+        if self._diarizer is None:
+            from models import load_diarizer
+
+            self._diarizer = load_diarizer(
+                self._setup.model,
+                self._setup.model_dir,
+                device=self._setup.device,
+                threads=self._setup.threads,
+            )
+        return self._diarizer
+
+    def rulebook(self, on: date) -> Rulebook:
+        """Rules in force on the call's local day."""
+        if on not in self._rulebooks:
+            from pipeline.judging.rulebook import load_rulebook
+
+            self._rulebooks[on] = load_rulebook(self._setup.rulebook, on=on)
+        return self._rulebooks[on]
+
+    def score(self, task: CallTask) -> Scored | Failed:
+        """Decrypt, decode, hear and judge one call.
+
+        Returns
+        -------
+        Scored or Failed
+            Whatever goes wrong with one call is an answer, not an exception.
+        """
+        from pipeline.hearing.audio import decode
+        from pipeline.hearing.hear import hear
+        from pipeline.judging.engine import judge
+        from pipeline.vault.envelope import decrypt
+        from pipeline.vault.recordings import audio_extension, read_recording, sha256_of
+
+        stage = "read"
+        try:
+            sealed = read_recording(task.uri)
+            stage = "decrypt"
+            plain = decrypt(sealed, self._identity)
+            stage = "decode"
+            audio = decode(plain, extension=audio_extension(task.uri))
+            stage = "hear"
+            hearing = hear(
+                audio,
+                task.call,
+                recognizer=self._recognizer,
+                diarizer=self.diarizer,
+                lexicon=self._lexicon,
+                recording_sha256=sha256_of(sealed),
+            )
+            stage = "judge"
+            judgement = judge(hearing, task.call, self.rulebook(task.call.started_at.date()))
+        except ZhijianError as error:
+            return Failed(task, stage, error.kind, str(error), error.transient)
+        except MemoryError:
+            return Failed(task, stage, "out_of_memory", "the worker ran out of memory on this call", True)
+        except Exception as error:  # noqa: BLE001 - one call's surprise must not end the night; it is quarantined
+            return Failed(task, stage, "internal_error", _describe(error), False)
+        return Scored(task, hearing, judgement)
+
+
+def _describe(error: Exception) -> str:
+    """Type and place of an unexpected error; its own text may quote a transcript and stays out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = frames[-1] if frames else None
+    own = [f for f in frames if "pipeline" in Path(f.filename).parts or "models" in Path(f.filename).parts]
+    place = own[-1] if own else frame
+    at = f" at {Path(place.filename).name}:{place.lineno} ({place.name})" if place else ""
+    return f"{type(error).__name__}{at}; this is a defect of zhijian, please report it with this line"
+
+
+_ears: Ears | None = None
+
+
+def start_worker(setup: WorkerSetup) -> None:
+    """Prepare this process: die with the parent, leave Ctrl-C to it, load the models."""
+    global _ears  # noqa: PLW0603 - one process, one set of models: that is the point
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _ears = Ears(setup)
+
+
+def work(task: CallTask) -> Scored | Failed:
+    """Score one call with this process's models."""
+    if _ears is None:
+        raise RuntimeError("start_worker() has not run in this process")
+    return _ears.score(task)

@@ -1,0 +1,204 @@
+"""A call's score in a terminal, in Chinese, as a QA form (质检评分表) reads.
+
+The functions take rows of the result tables and return Rich renderables; printing is the caller's.
+
+Table of contents: `call_form`, `calls_table`, `clock`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+Row = Mapping[str, Any]
+
+VERDICT_ZH = {"pass": "通过", "fail": "不通过", "uncertain": "待人工", "not_applicable": "不适用"}
+VERDICT_STYLE = {"pass": "green", "fail": "bold red", "uncertain": "yellow", "not_applicable": "dim"}
+SEVERITY_ZH = {"fatal": "一票否决", "major": "主要", "minor": "次要"}
+DIRECTION_ZH = {"inbound": "呼入", "outbound": "呼出"}
+ROLE_ZH = {"agent": "坐席", "customer": "客户"}
+_ORDER = {"fail": 0, "uncertain": 1, "pass": 2, "not_applicable": 3}
+_SEVERITY_ORDER = {"fatal": 0, "major": 1, "minor": 2}
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as a player shows them.
+
+    Examples
+    --------
+    >>> clock(75.26)
+    '1:15.3'
+    >>> clock(59.96)
+    '1:00.0'
+    """
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+def number(value: float | None, digits: int = 1, unit: str = "") -> str:
+    """Format a figure; an unknown one is a dash, never a zero.
+
+    Examples
+    --------
+    >>> number(243.21, 0, " 字/分钟"), number(None), number(float("nan"))
+    ('243 字/分钟', '—', '—')
+    """
+    if value is None or value != value:  # noqa: PLR0124 - NaN is the one value unequal to itself
+        return "—"
+    return f"{value:.{digits}f}{unit}"
+
+
+def call_form(
+    score: Row, verdicts: Sequence[Row], turns: Sequence[Row], *, transcript: bool = True
+) -> RenderableType:
+    """One call: head, verdicts with their evidence, transcript.
+
+    Parameters
+    ----------
+    score : row of ``scores``
+    verdicts : rows of ``verdicts`` of the same version
+    turns : rows of ``turns`` of the same version
+    transcript : bool
+        Whether to print the turns.
+    """
+    parts: list[RenderableType] = [_head(score), _verdict_table(verdicts)]
+    skipped = [v for v in verdicts if v["verdict"] == "not_applicable"]
+    if skipped:
+        parts.append(
+            Text("不适用：" + "；".join(f"{v['name_zh']}（{v['reason']}）" for v in skipped), style="dim")
+        )
+    if transcript:
+        parts.append(_transcript(turns))
+    return Group(*parts)
+
+
+def calls_table(scores: Sequence[Row], verdicts: Mapping[str, Sequence[Row]]) -> RenderableType:
+    """All calls, the worst first, with their worst verdicts.
+
+    Parameters
+    ----------
+    scores : rows of ``scores``, one per call
+    verdicts : mapping of call id to its rows of ``verdicts``
+    """
+    table = Table(box=box.SIMPLE_HEAD, title=f"共 {len(scores)} 通", title_justify="left")
+    for name, style in (
+        ("通话", "bold"),
+        ("方向", ""),
+        ("坐席", ""),
+        ("时长", ""),
+        ("得分", "bold"),
+        ("等级", ""),
+    ):
+        table.add_column(
+            name, style=style, no_wrap=True, justify="right" if name in {"时长", "得分"} else "left"
+        )
+    table.add_column("不通过 / 待人工", overflow="fold")
+
+    def worst_first(row: Row) -> tuple[float, str]:
+        return (
+            row["score"] if row["score"] == row["score"] and row["score"] is not None else 101.0,
+            row["call_id"],
+        )
+
+    for row in sorted(scores, key=worst_first):
+        cells = Text()
+        worst = sorted(
+            (v for v in verdicts.get(row["call_id"], ()) if v["verdict"] in {"fail", "uncertain"}),
+            key=lambda v: (_ORDER[v["verdict"]], _SEVERITY_ORDER[v["severity"]], -v["weight"]),
+        )
+        for i, verdict in enumerate(worst):
+            cells.append("，" if i else "")
+            mark = (
+                "？"
+                if verdict["verdict"] == "uncertain"
+                else ("！" if verdict["severity"] == "fatal" else "")
+            )
+            cells.append(verdict["name_zh"] + mark, style=VERDICT_STYLE[verdict["verdict"]])
+        table.add_row(
+            row["call_id"],
+            DIRECTION_ZH[row["direction"]],
+            row["agent_id"] or "—",
+            clock(row["duration_s"]),
+            number(row["score"]),
+            f"{row['grade']}{'（一票否决）' if row['fatal'] else ''}",
+            cells if worst else Text("—", style="dim"),
+        )
+    return table
+
+
+def _head(score: Row) -> RenderableType:
+    grid = Table.grid(padding=(0, 3))
+    for _ in range(4):
+        grid.add_column()
+    fatal = Text("一票否决", style="bold red") if score["fatal"] else Text("")
+    grid.add_row(
+        Text(f"得分 {number(score['score'])}", style="bold"),
+        Text(f"等级 {score['grade']}", style="bold"),
+        fatal,
+        f"第 {score['version']} 版",
+    )
+    grid.add_row(
+        DIRECTION_ZH[score["direction"]],
+        f"坐席 {score['agent_id'] or '—'}",
+        f"开始 {score['started_at']:%Y-%m-%d %H:%M:%S}",
+        f"时长 {clock(score['duration_s'])}",
+    )
+    grid.add_row(
+        f"语速 {number(score['speech_rate'], 0, ' 字/分钟')}",
+        f"口头禅 {number(score['filler_count'], 0, ' 次')}",
+        f"静默 {number(score['silence_s'], 1, ' 秒')}",
+        f"叠音 {number(score['overlap_s'], 1, ' 秒')}",
+    )
+    grid.add_row(
+        f"识别置信 {number(score['asr_confidence'], 2)}",
+        f"角色置信 {number(score['role_confidence'], 2)}",
+        f"信噪比 {number(score['agent_snr_db'], 0, ' dB')}",
+        f"规则 {score['rulebook_version']}（{str(score['rulebook_hash'])[:12]}）",
+    )
+    return Panel(grid, title=f"质检评分表  {score['call_id']}", title_align="left", box=box.ROUNDED)
+
+
+def _verdict_table(verdicts: Sequence[Row]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("条款", no_wrap=True)
+    table.add_column("项目")
+    table.add_column("结论", no_wrap=True)
+    table.add_column("得分", no_wrap=True, justify="right")
+    table.add_column("说明与证据", overflow="fold", ratio=1)
+    shown = [v for v in verdicts if v["verdict"] != "not_applicable"]
+    for verdict in sorted(
+        shown, key=lambda v: (_ORDER[v["verdict"]], _SEVERITY_ORDER[v["severity"]], v["rule_id"])
+    ):
+        why = Text(verdict["reason"])
+        for piece in verdict["evidence"]:
+            who = ROLE_ZH.get(piece["role"] or "", "")
+            why.append(f"\n  {clock(piece['start_s'])}–{clock(piece['end_s'])} {who}", style="cyan")
+            if piece["quote"]:
+                why.append(f"「{piece['quote']}」")
+        ledger = f" {verdict['met']}/{verdict['due']}" if verdict["due"] > 1 else ""
+        table.add_row(
+            verdict["clause"],
+            Text(f"{verdict['name_zh']}\n")
+            + Text(f"{verdict['rule_id']} · {SEVERITY_ZH[verdict['severity']]}", style="dim"),
+            Text(VERDICT_ZH[verdict["verdict"]] + ledger, style=VERDICT_STYLE[verdict["verdict"]]),
+            "—" if verdict["verdict"] == "uncertain" else f"{verdict['points']:g}/{verdict['weight']:g}",
+            why,
+        )
+    return table
+
+
+def _transcript(turns: Sequence[Row]) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(style="cyan", no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for turn in sorted(turns, key=lambda t: (t["start_s"], t["turn"])):
+        style = "bold" if turn["role"] == "agent" else ""
+        table.add_row(clock(turn["start_s"]), Text(ROLE_ZH[turn["role"]], style=style), Text(turn["text"]))
+    return Group(Text("\n通话文本", style="bold"), table)
