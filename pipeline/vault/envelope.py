@@ -1,0 +1,156 @@
+"""Containers that recordings lie in: encrypt to several recipients, decrypt in memory.
+
+Conventions
+-----------
+Bytes in, bytes out; nothing is written. The whole payload is authenticated before any of it is
+returned: a container that was altered or cut gives an error, never its intact beginning.
+
+Table of contents: `Envelope` (protocol), `AgeEnvelope`, `ENVELOPES`; `sniff`, `encrypt`, `decrypt`.
+
+References
+----------
+.. [1] The age file encryption format, https://age-encryption.org/v1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pipeline.errors import DecryptError, InputError, KeyMaterialError, WrongKeyError
+from pipeline.vault.keys import Identity
+
+
+class Envelope(Protocol):
+    """A kind of container. A second kind (SM4) fits in by the same four members."""
+
+    @property
+    def name(self) -> str:
+        """Short name for messages."""
+        ...
+
+    @property
+    def extension(self) -> str:
+        """File name extension without the dot."""
+        ...
+
+    def matches(self, head: bytes) -> bool:
+        """Whether a file that begins with ``head`` claims to be of this kind."""
+        ...
+
+    def encrypt(self, data: bytes, recipients: Sequence[str]) -> bytes:
+        """Encrypt so that any one of the recipients can decrypt."""
+        ...
+
+    def decrypt(self, data: bytes, identity: Identity) -> bytes:
+        """Decrypt and authenticate, or raise."""
+        ...
+
+
+class AgeEnvelope:
+    """age v1 with X25519 recipients (ChaCha20-Poly1305 in 64 KiB chunks)."""
+
+    name = "age"
+    extension = "age"
+    _magic = b"age-encryption.org/"
+
+    def matches(self, head: bytes) -> bool:
+        """Whether ``head`` begins as a binary age file does."""
+        return head.startswith(self._magic)
+
+    def encrypt(self, data: bytes, recipients: Sequence[str]) -> bytes:
+        """Encrypt to every recipient (``age1…``)."""
+        import pyrage
+
+        if not recipients:
+            raise InputError("no recipient given; a recording is encrypted to at least one")
+        try:
+            native = [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
+        except pyrage.RecipientError:
+            raise KeyMaterialError("a recipient is no age recipient; expected age1…") from None
+        return bytes(pyrage.encrypt(data, native))
+
+    def decrypt(self, data: bytes, identity: Identity) -> bytes:
+        """Decrypt the whole payload; see `decrypt`."""
+        import pyrage
+
+        try:
+            return bytes(pyrage.decrypt(data, identity.native()))
+        except pyrage.DecryptError as error:
+            # The library tells its kinds apart by text alone; everything not known to be a matter
+            # of keys counts as damage.
+            if "No matching keys" in str(error):
+                raise WrongKeyError(
+                    f"identity {identity.key_id} is none of the container's recipients; "
+                    "use the identity whose .pub file it was encrypted to"
+                ) from None
+            raise DecryptError(
+                "the age container is cut or was altered (authentication failed); fetch the recording again"
+            ) from None
+
+
+ENVELOPES: tuple[Envelope, ...] = (AgeEnvelope(),)
+
+
+def sniff(head: bytes) -> Envelope | None:
+    r"""Tell which kind of container begins like this; None if none that is known.
+
+    Examples
+    --------
+    >>> sniff(b"age-encryption.org/v1\n-> X25519 ...").name
+    'age'
+    >>> sniff(b"RIFF....WAVEfmt ") is None
+    True
+    """
+    return next((envelope for envelope in ENVELOPES if envelope.matches(head)), None)
+
+
+def encrypt(data: bytes, recipients: Sequence[str]) -> bytes:
+    """Put bytes into a container that any one of the recipients can open.
+
+    Parameters
+    ----------
+    data : bytes
+    recipients : sequence of str
+        At least one public recipient (``age1…``).
+
+    Raises
+    ------
+    InputError
+        Without recipients.
+    KeyMaterialError
+        If a recipient is malformed.
+    """
+    return ENVELOPES[0].encrypt(data, recipients)
+
+
+def decrypt(data: bytes, identity: Identity) -> bytes:
+    """Open a container in memory.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole encrypted file.
+    identity : Identity
+
+    Returns
+    -------
+    bytes
+        The payload, every byte of it authenticated.
+
+    Raises
+    ------
+    WrongKeyError
+        If the identity is none of the recipients. (A container whose recipient lines were damaged
+        looks the same: nobody without the right key can tell the two apart.)
+    DecryptError
+        If the container was altered or cut, or the bytes are no container at all.
+    """
+    envelope = sniff(data[:64])
+    if envelope is None:
+        known = ", ".join(kind.name for kind in ENVELOPES)
+        what = "an empty file" if not data else "no encrypted container"
+        raise DecryptError(
+            f"found {what}, expected one of: {known}; encrypt recordings with `zhijian encrypt`"
+        )
+    return envelope.decrypt(data, identity)
