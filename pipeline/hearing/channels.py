@@ -1,0 +1,363 @@
+"""Two channels: which carries what, and speech that leaked across taken out again.
+
+A stereo call centre recording has one speaker a channel, so all that can go wrong is that
+the channels are copies of each other, that one is empty, or that one side leaks into the
+other (crosstalk, line echo). A gate that drops the quieter side removes leaked speech and
+genuine double talk alike. A leak is linear, though, so it can be *estimated* where only
+the other side speaks and *subtracted* everywhere; the gate is then left with the
+remainder only.
+
+Conventions
+-----------
+``channels`` is float32 of shape (2, n) at 16 kHz. Levels are dB relative to full scale in
+frames of 10 ms. ``leak_db`` is how much quieter the leaked copy is than its source (>= 0).
+
+Table of contents: `frame_levels_db`, `noise_floor_db`, `is_dual_mono`, `silent_channels`,
+`Leak`, `leak_between`, `without_leak`, `Separated`, `separated`, `gated_spans`.
+
+References
+----------
+.. [1] Haykin, *Adaptive Filter Theory*, ch. 2: the Wiener filter by normal equations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.ports import SAMPLE_RATE_HZ, Samples
+
+Levels = NDArray[np.float64]
+Span = tuple[float, float]
+
+FRAME_S = 0.01
+_FRAME = int(FRAME_S * SAMPLE_RATE_HZ)
+_QUIET_DB = -100.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLimits:
+    """When channels are copies, empty, or leaking.
+
+    Attributes
+    ----------
+    dual_mono_db : float
+        The difference of the channels (after the best gain) is at least this far below them.
+    silent_db : float
+        A channel whose loud frames (95th percentile) stay below this carries nobody.
+    gate_db : float
+        A side that is this much quieter than an active other side is taken for leaked speech
+        when nothing better is known.
+    leak_taps : int
+        Length of the estimated leak path in samples at 16 kHz (128 = 8 ms).
+    leak_lag_s : float
+        Longest delay of a leaked copy that is looked for.
+    min_leak_s : float
+        At least this much one-sided speech is needed to estimate a leak.
+    min_gain_db : float
+        Subtraction is kept only when it lowers the leaked side by this much where it is estimated.
+    """
+
+    dual_mono_db: float = 30.0
+    silent_db: float = -62.0
+    gate_db: float = 8.0
+    leak_taps: int = 128
+    leak_lag_s: float = 0.25
+    min_leak_s: float = 2.0
+    min_gain_db: float = 2.0
+
+
+def frame_levels_db(samples: Samples) -> Levels:
+    """Level of every 10 ms frame.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (n // 160,)
+        RMS level in dBFS, at least -100.
+
+    Examples
+    --------
+    >>> frame_levels_db(np.full(320, 0.1, dtype=np.float32)).round(1)
+    array([-20., -20.])
+    """
+    count = len(samples) // _FRAME
+    frames = np.asarray(samples[: count * _FRAME], dtype=np.float64).reshape(count, _FRAME)
+    power: NDArray[np.float64] = np.mean(frames**2, axis=1)
+    levels: Levels = 10.0 * np.log10(np.maximum(power, 10.0 ** (_QUIET_DB / 10.0)))
+    return levels
+
+
+def noise_floor_db(levels_db: Levels) -> float:
+    """Level of the quietest tenth of the frames that are not digital silence."""
+    sounding = levels_db[levels_db > _QUIET_DB + 1.0]
+    return float(np.percentile(sounding, 10)) if sounding.size else _QUIET_DB
+
+
+def is_dual_mono(channels: Samples, *, limits: ChannelLimits | None = None) -> bool:
+    """Whether both channels are the same recording, up to gain and codec noise.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).normal(0, 0.1, (2, 16000)).astype(np.float32)
+    >>> is_dual_mono(noise), is_dual_mono(np.stack([noise[0], 0.5 * noise[0]]))
+    (False, True)
+    """
+    limits = limits or ChannelLimits()
+    left, right = (channels[i].astype(np.float64) for i in (0, 1))
+    power_left, power_right = float(left @ left), float(right @ right)
+    if min(power_left, power_right) <= 0.0:
+        return False
+    rest = right - (float(left @ right) / power_left) * left
+    return 10.0 * math.log10(max(float(rest @ rest), 1e-20) / power_right) < -limits.dual_mono_db
+
+
+def silent_channels(channels: Samples, *, limits: ChannelLimits | None = None) -> tuple[int, ...]:
+    """Find the channels that carry nobody (a one-sided recording), by index."""
+    limits = limits or ChannelLimits()
+    silent = []
+    for index in range(len(channels)):
+        levels = frame_levels_db(channels[index])
+        if not levels.size or float(np.percentile(levels, 95)) < limits.silent_db:
+            silent.append(index)
+    return tuple(silent)
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """How one channel's speech reaches the other.
+
+    Attributes
+    ----------
+    path : ndarray, shape (taps,)
+        Impulse response from the source to the leaked side, beginning at ``lag`` samples.
+    lag : int
+        Samples at 16 kHz; may be negative by a few.
+    leak_db : float
+        Median level difference between source and leaked side where only the source speaks.
+    gain_db : float
+        By how much subtraction lowers the leaked side there.
+    """
+
+    path: NDArray[np.float64]
+    lag: int
+    leak_db: float
+    gain_db: float
+
+
+def _only_source(source_db: Levels, other_db: Levels, gate_db: float) -> NDArray[np.bool_]:
+    """Frames in which the source speaks and the other side, being far quieter, probably does not."""
+    floor = noise_floor_db(source_db)
+    loud = source_db > max(floor + 15.0, float(np.percentile(source_db, 95)) - 25.0)
+    mask: NDArray[np.bool_] = loud & (source_db > other_db + gate_db)
+    return mask
+
+
+def _windowed(samples: Samples, frames: NDArray[np.bool_]) -> NDArray[np.float64]:
+    gate = np.repeat(frames, _FRAME)
+    kept = np.zeros(len(samples))
+    kept[: len(gate)] = samples[: len(gate)] * gate
+    return kept
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Circular cross-correlation ``r[k] = sum a[n] b[n + k]`` (zero-padded by the caller's size)."""
+    spectrum = np.conj(np.fft.rfft(a, size)) * np.fft.rfft(b, size)
+    return np.fft.irfft(spectrum, size)
+
+
+def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | None = None) -> Leak | None:
+    """Estimate how ``source`` leaks into ``other`` (least squares where only the source speaks).
+
+    Returns
+    -------
+    Leak or None
+        None when there is too little one-sided speech, or nothing coherent leaks.
+    """
+    from scipy.linalg import solve_toeplitz
+
+    limits = limits or ChannelLimits()
+    source_db, other_db = frame_levels_db(source), frame_levels_db(other)
+    frames = _only_source(source_db, other_db, limits.gate_db)
+    if frames.sum() * FRAME_S < limits.min_leak_s:
+        return None
+    # The other side is cut to the chosen frames; the source keeps its surroundings, so that
+    # a delayed copy at a frame's edge still finds its origin.
+    wanted, origin = _windowed(other, frames), source.astype(np.float64)
+    size = 1 << (len(source) + int(limits.leak_lag_s * SAMPLE_RATE_HZ) + limits.leak_taps).bit_length()
+    cross = _correlation(origin, wanted, size)
+    near = limits.leak_taps // 4
+    reach = int(limits.leak_lag_s * SAMPLE_RATE_HZ)
+    window = np.concatenate([cross[-near:], cross[:reach]])
+    peak = int(np.argmax(np.abs(window))) - near
+    lag = peak - near
+    kept = _windowed(source, frames)
+    auto = _correlation(kept, kept, size)[: limits.leak_taps]
+    if auto[0] <= 0.0:
+        return None
+    auto[0] *= 1.0 + 1e-3  # keeps a band-limited signal's equations solvable
+    right = np.array([cross[(lag + k) % size] for k in range(limits.leak_taps)])
+    path = np.asarray(solve_toeplitz(auto, right), dtype=np.float64)
+    cleaned = _subtracted(source, other, path, lag)
+    before = other_db[frames]
+    after = frame_levels_db(cleaned)[frames]
+    gain_db = float(np.median(before - after))
+    if gain_db < limits.min_gain_db:
+        return None
+    return Leak(path, lag, float(np.median(source_db[frames] - before)), gain_db)
+
+
+def _subtracted(source: Samples, other: Samples, path: NDArray[np.float64], lag: int) -> Samples:
+    from scipy.signal import oaconvolve
+
+    leaked = oaconvolve(source.astype(np.float64), path)
+    total = len(other)
+    shifted = np.zeros(total)
+    if lag >= 0:
+        length = min(total - lag, len(leaked))
+        shifted[lag : lag + length] = leaked[:length]
+    else:
+        length = min(total, len(leaked) + lag)
+        shifted[:length] = leaked[-lag : -lag + length]
+    return (other - shifted).astype(np.float32)
+
+
+def without_leak(source: Samples, other: Samples, leak: Leak) -> Samples:
+    """``other`` with the leaked copy of ``source`` subtracted."""
+    return _subtracted(source, other, leak.path, leak.lag)
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """Two channels after subtraction.
+
+    Attributes
+    ----------
+    channels : ndarray, shape (2, n)
+    leaks : tuple of Leak or None
+        ``leaks[i]``: what channel ``1 - i`` left in channel ``i``.
+    """
+
+    channels: Samples
+    leaks: tuple[Leak | None, Leak | None]
+
+
+def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Separated:
+    """Subtract from each channel what leaked into it from the other.
+
+    Raises
+    ------
+    InputError
+        If there are not exactly two channels.
+    """
+    if channels.ndim != 2 or channels.shape[0] != 2:
+        raise InputError(f"expected two channels, found shape {channels.shape}; mono needs no separation")
+    left, right = channels[0], channels[1]
+    into_right = leak_between(left, right, limits=limits)
+    into_left = leak_between(right, left, limits=limits)
+    return Separated(
+        np.stack(
+            [
+                without_leak(right, left, into_left) if into_left else left,
+                without_leak(left, right, into_right) if into_right else right,
+            ]
+        ),
+        (into_left, into_right),
+    )
+
+
+def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:
+    mask = np.zeros(count, dtype=bool)
+    for start_s, end_s in spans:
+        mask[round(start_s / FRAME_S) : round(end_s / FRAME_S)] = True
+    return mask
+
+
+def spans_of(mask: NDArray[np.bool_], *, frame_s: float = FRAME_S) -> list[Span]:
+    """Turn runs of true frames into (start_s, end_s).
+
+    Examples
+    --------
+    >>> spans_of(np.array([False, True, True, False]))
+    [(0.01, 0.03)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return [
+        (round(float(a) * frame_s, 4), round(float(b) * frame_s, 4))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+
+
+def smoothed_levels_db(levels_db: Levels, frames: int = 15) -> Levels:
+    """Level over a sliding window (energy mean), so that a pause between syllables counts as speech."""
+    power = 10.0 ** (levels_db / 10.0)
+    kernel = np.ones(frames) / frames
+    smoothed: Levels = 10.0 * np.log10(np.maximum(np.convolve(power, kernel, mode="same"), 1e-10))
+    return smoothed
+
+
+def gated_spans(
+    parted: Separated,
+    spans: tuple[Sequence[Span], Sequence[Span]],
+    *,
+    limits: ChannelLimits | None = None,
+    min_span_s: float = 0.1,
+) -> tuple[list[Span], list[Span]]:
+    """Speech spans of both channels without those that are leaked speech of the other.
+
+    Parameters
+    ----------
+    parted : Separated
+    spans : pair of sequences of (start_s, end_s)
+        Speech activity of the separated channels, each on its own.
+    min_span_s : float
+        What is left of a span after gating counts only from this length on.
+
+    Returns
+    -------
+    pair of list of (start_s, end_s)
+
+    Notes
+    -----
+    Where a leak was subtracted, a side is dropped only when it is no louder than the remainder
+    that subtraction leaves (leak plus gain, less a margin); where none was found, the plain rule
+    holds: the other side is active and ``gate_db`` louder. Whole spans that lie mostly behind
+    the gate go as a whole: a leaked word's tail survives a frame-wise gate.
+    """
+    limits = limits or ChannelLimits()
+    count = parted.channels.shape[1] // _FRAME
+    levels = [smoothed_levels_db(frame_levels_db(parted.channels[i])) for i in (0, 1)]
+    masks = [_mask(spans[i], count) for i in (0, 1)]
+    kept: list[list[Span]] = []
+    for i in (0, 1):
+        leak = parted.leaks[i]
+        margin = limits.gate_db
+        if leak is not None:
+            margin = max(limits.gate_db, leak.leak_db + leak.gain_db - 6.0)
+        behind = masks[1 - i] & (levels[1 - i] > levels[i] + margin)
+        mask = masks[i] & ~behind
+        for start_s, end_s in spans[i]:
+            part = slice(round(start_s / FRAME_S), round(end_s / FRAME_S))
+            if masks[i][part].size and behind[part].mean() > 0.7:
+                mask[part] = False
+        kept.append([s for s in _closed(spans_of(mask), 0.2) if s[1] - s[0] >= min_span_s])
+    return kept[0], kept[1]
+
+
+def _closed(spans: Sequence[Span], gap_s: float) -> list[Span]:
+    """Spans with gaps shorter than ``gap_s`` filled."""
+    merged: list[Span] = []
+    for start_s, end_s in spans:
+        if merged and start_s - merged[-1][1] < gap_s:
+            merged[-1] = (merged[-1][0], max(end_s, merged[-1][1]))
+        else:
+            merged.append((start_s, end_s))
+    return merged
