@@ -117,7 +117,7 @@ def fetch(
                     continue
                 say(f"{entry.name}: {problem}; fetching")
                 sources = (FolderSource(folder),) if folder is not None else entry.sources
-                _bring(entry, model_dir, sources, Path(cache), hub_endpoint, say)
+                _bring(entry, model_dir, sources, cache=Path(cache), hub_endpoint=hub_endpoint, say=say)
                 brought.append(entry.name)
     except OSError as error:
         raise StorageError(
@@ -210,30 +210,35 @@ def _problem(entry: ModelEntry, model_dir: Path, *, deep: bool) -> str | None:
     stamp = _read_json(home / STAMP)
     if stamp is None:
         return f"{home} holds no stamp of a verified fetch"
-    files = stamp.get("files", {})
     expected = _expected(entry, model_dir)
     for file in entry.files:
-        path = home / file.path
-        noted = files.get(file.path)
-        if noted is None:
-            if file.optional:
-                continue
-            return f"file {file.path} was never fetched"
-        want = expected.get(file.path, noted["sha256"])
-        if noted["sha256"] != want:
-            return f"file {file.path} is of another release than the registry describes"
-        if not path.is_file():
-            return f"file {file.path} is gone"
-        size = path.stat().st_size
-        if size != noted["size"]:
-            return f"file {file.path} has {size} bytes, expected {noted['size']}: damaged"
-        if deep and _sha256(path) != want:
-            return f"file {file.path} does not have the expected sha256: damaged"
+        noted = stamp.get("files", {}).get(file.path)
+        if noted is None and file.optional:
+            continue
+        problem = _file_problem(home / file.path, noted, expected.get(file.path), deep=deep)
+        if problem is not None:
+            return f"file {file.path} {problem}"
+    return None
+
+
+def _file_problem(
+    path: Path, noted: Mapping[str, Any] | None, expected: str | None, *, deep: bool
+) -> str | None:
+    if noted is None:
+        return "was never fetched"
+    want = noted["sha256"] if expected is None else expected
+    if noted["sha256"] != want:
+        return "is of another release than the registry describes"
+    size = path.stat().st_size if path.is_file() else None
+    if size != noted["size"]:
+        return f"has {size or 0} bytes, expected {noted['size']}: damaged or gone"
+    if deep and _sha256(path) != want:
+        return "does not have the expected sha256: damaged"
     return None
 
 
 def _expected(entry: ModelEntry, model_dir: Path) -> dict[str, str]:
-    """Sums that files must have: the registry's, or those pinned by the first fetch."""
+    """Give the sums that files must have: the registry's, or those pinned by the first fetch."""
     sums = {f.path: f.sha256 for f in entry.files if f.sha256 is not None}
     if entry.pin_on_first_use:
         pinned = (_read_json(model_dir / LOCK) or {}).get(entry.name, {})
@@ -250,6 +255,7 @@ def _bring(
     entry: ModelEntry,
     model_dir: Path,
     sources: Sequence[Source],
+    *,
     cache: Path,
     hub_endpoint: str | None,
     say: Say,
