@@ -1,0 +1,155 @@
+"""Who speaks when in a mixed channel: pyannote segmentation and CAM++ voices.
+
+The segmentation model answers for windows of 10 s; which of its local voices is which of the
+two parties is decided once for the whole call by `pipeline.hearing.diarize`, from the windows'
+own agreement and one voice embedding for each stretch of speech.
+
+Conventions
+-----------
+Audio is float32 mono at 16 kHz in [-1, 1]. One torch thread: calls are spread over processes.
+
+Table of contents: `import_pyannote`, `PyannoteDiarizer`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.campplus import FRAME_HOP_S, SpeakerEmbedder, filterbank
+from pipeline.errors import ModelMissingError
+from pipeline.hearing.diarize import DiarizeLimits, Windows, parties
+from pipeline.ports import SAMPLE_RATE_HZ, Samples, SpeakerStretch
+from pipeline.records import ModelId
+
+SEGMENTATION_FILE = "pytorch_model.bin"
+_WINDOW_S = 10.0
+_BATCH = 16
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Third-party import and load warnings say nothing that a user of this class could act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def import_pyannote() -> Any:
+    """Import ``pyannote.audio``, also beside a torchaudio whose compiled part cannot be loaded.
+
+    Notes
+    -----
+    A CPU build of torch next to a torchaudio linked against CUDA fails on import. pyannote needs
+    torchaudio's pure Python parts only, so its extension module is replaced by an empty one, and only then.
+    """
+    with _quiet():
+        try:
+            importlib.import_module("torchaudio")
+        except (OSError, ImportError):
+            for name in [n for n in sys.modules if n == "torchaudio" or n.startswith("torchaudio.")]:
+                del sys.modules[name]
+            stand_in = types.ModuleType("torchaudio._extension")
+            stand_in._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
+            stand_in._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
+            stand_in.fail_if_no_align = lambda function: function  # type: ignore[attr-defined]
+            sys.modules["torchaudio._extension"] = stand_in
+            importlib.import_module("torchaudio")
+        return importlib.import_module("pyannote.audio")
+
+
+class PyannoteDiarizer:
+    """Two-party diarization, a `pipeline.ports.Diarizer`.
+
+    Parameters
+    ----------
+    segmentation : Path
+        Folder with the ``pytorch_model.bin`` of pyannote/segmentation-3.0.
+    embedding : Path
+        Folder with the weights of CAM++.
+    device : str
+        Where torch computes.
+    limits : DiarizeLimits, optional
+
+    Raises
+    ------
+    ModelMissingError
+        If weights are absent.
+    """
+
+    def __init__(
+        self, segmentation: Path, embedding: Path, *, device: str = "cpu", limits: DiarizeLimits | None = None
+    ) -> None:
+        path = segmentation / SEGMENTATION_FILE
+        if not path.is_file():
+            raise ModelMissingError(f"{path}: not found; run `zhijian models fetch`")
+        if device == "cpu":
+            torch.set_num_threads(1)
+        self._limits = limits or DiarizeLimits()
+        self._embedder = SpeakerEmbedder(embedding, device=device)
+        audio = import_pyannote()
+        with _quiet():
+            model = audio.Model.from_pretrained(path, map_location="cpu")
+            powerset = importlib.import_module("pyannote.audio.utils.powerset").Powerset
+        if model is None:
+            raise ModelMissingError(f"{path}: pyannote could not load these weights; fetch them again")
+        self._network = model.eval().to(device)
+        self._device = device
+        mapping = powerset(
+            len(model.specifications.classes), model.specifications.powerset_max_classes
+        ).mapping
+        self._voices_of_class: NDArray[np.float32] = mapping.cpu().numpy().astype(np.float32)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._models = (ModelId("pyannote-segmentation-3.0", "segmentation", digest), self._embedder.model)
+
+    @property
+    def models(self) -> tuple[ModelId, ...]:
+        """Which weights answer."""
+        return self._models
+
+    def windows(self, samples: Samples) -> Windows:
+        """Local voices in overlapping windows of 10 s.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (n,)
+        """
+        size = int(_WINDOW_S * SAMPLE_RATE_HZ)
+        step = int(self._limits.step_s * SAMPLE_RATE_HZ)
+        count = 1 + max(0, -(-(len(samples) - size) // step))
+        padded = np.zeros((count - 1) * step + size, dtype=np.float32)
+        padded[: len(samples)] = samples
+        view = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
+        parts = []
+        with torch.inference_mode(), _quiet():
+            for at in range(0, count, _BATCH):
+                batch = torch.from_numpy(np.ascontiguousarray(view[at : at + _BATCH])).unsqueeze(1)
+                scores = self._network(batch.to(self._device)).float().cpu().numpy()
+                parts.append(np.exp(scores) @ self._voices_of_class)
+        voices = np.concatenate(parts).astype(np.float64)
+        return Windows(voices, self._limits.step_s, _WINDOW_S, len(samples) / SAMPLE_RATE_HZ)
+
+    def stretches(self, samples: Samples) -> list[SpeakerStretch]:
+        """Speech stretches of the parties, sorted by start."""
+        features = filterbank(samples)
+
+        def embed(spans: list[tuple[float, float]]) -> NDArray[np.float32]:
+            last = len(features)
+            frames = []
+            for start_s, end_s in spans:
+                start = min(round(start_s / FRAME_HOP_S), max(last - 20, 0))
+                frames.append((start, min(max(round(end_s / FRAME_HOP_S) - 2, start + 20), last)))
+            return self._embedder.embed(features, frames)
+
+        return parties(self.windows(samples), embed, limits=self._limits)

@@ -1,0 +1,344 @@
+"""From local voices in overlapping windows to the two parties of a call.
+
+A segmentation model tells up to three voices apart inside 10 s, but numbers them anew in
+each window. Neighbouring windows share most of their audio, so they mostly settle among
+themselves which voice is which; voice embeddings settle the rest, and what lies far
+apart. Both kinds of evidence are put into one objective over *stretches* (runs of one voice
+alone), each embedded once, and two parties are fitted to it.
+
+Conventions
+-----------
+Times in seconds; activations are probabilities of shape (windows, frames, voices).
+
+Table of contents: `DiarizeLimits`, `Windows`, `Stretch`, `single_voice_stretches`,
+`window_links`, `two_groups`, `voice_activations`, `parties`.
+
+References
+----------
+.. [1] Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech.
+.. [2] Plaquet & Bredin 2023, "Powerset multi-class cross entropy loss for neural speaker
+   diarization", Interspeech.
+.. [3] Bansal, Blum, Chawla 2004, "Correlation clustering", Machine Learning 56.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ports import SpeakerStretch
+
+Array = NDArray[np.float64]
+Embed = Callable[[list[tuple[float, float]]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizeLimits:
+    """How the parties of a call are told apart.
+
+    Attributes
+    ----------
+    step_s : float
+        Step of the 10 s windows.
+    onset : float
+        Probability from which a voice is active.
+    least_piece_s, most_piece_s : float
+        Stretches are cut into pieces of at most ``most_piece_s`` for embedding; shorter than
+        ``least_piece_s`` are not embedded and follow the windows' links alone.
+    link_weight : float
+        Weight of the windows' agreement against the embeddings.
+    gap_s, least_s : float
+        Pauses of one party shorter than ``gap_s`` are filled; stretches shorter than ``least_s`` dropped.
+    """
+
+    step_s: float = 2.5
+    onset: float = 0.5
+    least_piece_s: float = 0.4
+    most_piece_s: float = 3.0
+    link_weight: float = 0.5
+    gap_s: float = 0.1
+    least_s: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Local voice activity in windows.
+
+    Attributes
+    ----------
+    voices : ndarray, shape (windows, frames, local voices)
+        Probabilities.
+    step_s, window_s, duration_s : float
+    """
+
+    voices: Array
+    step_s: float
+    window_s: float
+    duration_s: float
+
+    @property
+    def frame_s(self) -> float:
+        """Length of one frame."""
+        return self.window_s / int(self.voices.shape[1])
+
+    @property
+    def frames(self) -> int:
+        """Number of frames over the whole recording."""
+        return max(round(self.duration_s / self.frame_s), 1)
+
+    def first(self, window: int) -> int:
+        """Index of a window's first frame in the recording."""
+        return round(window * self.step_s / self.frame_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A run of frames in which one voice is alone, as its nearest window sees it."""
+
+    first: int
+    last: int  # one past the end
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+        return self.last - self.first
+
+
+def single_voice_stretches(windows: Windows, *, limits: DiarizeLimits) -> list[Stretch]:
+    """Cut the recording into runs of a single voice.
+
+    Each frame is read from the window whose middle is nearest; at the seam between two
+    windows a run goes on when it is the same voice by the frames both windows share.
+    """
+    voices, total = windows.voices, windows.frames
+    count, per_window, _ = voices.shape
+    label = np.full(total, -1, dtype=np.int64)  # window * 8 + voice, -1 silence or overlap
+    half = per_window // 2
+    step = windows.step_s / windows.frame_s
+    seams: dict[int, tuple[int, int]] = {}
+    for window in range(count):
+        first = windows.first(window)
+        begin = 0 if window == 0 else first + half - round(step / 2)
+        end = total if window == count - 1 else first + half + round(step / 2)
+        begin, end = min(begin, total), min(end, total, first + per_window)
+        part = voices[window, begin - first : end - first]
+        active = part > limits.onset
+        alone = active.sum(axis=1) == 1
+        label[begin:end] = np.where(alone, window * 8 + active.argmax(axis=1), -1)
+        if window:
+            seams[begin] = (window - 1, window)
+    edges = [0, *(np.flatnonzero(np.diff(label)) + 1).tolist(), total]
+    runs: list[tuple[int, int, int]] = []
+    for begin, end in itertools.pairwise(edges):
+        if end <= begin or label[begin] < 0:
+            continue
+        here = int(label[begin])
+        if runs and runs[-1][1] == begin and begin in seams and _same_voice(windows, runs[-1][2], here):
+            runs[-1] = (runs[-1][0], end, here)
+        else:
+            runs.append((begin, end, here))
+    most = max(int(limits.most_piece_s / windows.frame_s), 1)
+    pieces: list[Stretch] = []
+    for begin, end, _ in runs:
+        parts = -(-(end - begin) // most)
+        cuts = np.linspace(begin, end, parts + 1).round().astype(int)
+        pieces.extend(Stretch(int(a), int(b)) for a, b in itertools.pairwise(cuts) if b > a)
+    return pieces
+
+
+def _same_voice(windows: Windows, left: int, right: int) -> bool:
+    """Whether two (window, voice) labels of neighbouring windows are one voice in their shared frames."""
+    window_a, voice_a = divmod(left, 8)
+    window_b, voice_b = divmod(right, 8)
+    shift = windows.first(window_b) - windows.first(window_a)
+    a = windows.voices[window_a, shift:]
+    b = windows.voices[window_b, : len(a)]
+    together = a.T @ b
+    return bool(together[voice_a].argmax() == voice_b and together[:, voice_b].argmax() == voice_a)
+
+
+def window_links(windows: Windows, pieces: Sequence[Stretch], *, onset: float) -> Array:
+    """Sum up, in seconds, what the windows say of each pair of pieces: one voice (+) or two (-).
+
+    Returns
+    -------
+    ndarray, shape (pieces, pieces)
+        Symmetric, zero on the diagonal: for each window that sees both, the shorter one's seconds,
+        averaged over the windows that cover a moment.
+    """
+    count = len(pieces)
+    links = np.zeros((count, count))
+    cover = windows.window_s / windows.step_s
+    for window in range(windows.voices.shape[0]):
+        first = windows.first(window)
+        per_window = windows.voices.shape[1]
+        seen: list[int] = []
+        shares: list[Array] = []
+        for index, piece in enumerate(pieces):
+            begin, end = max(piece.first - first, 0), min(piece.last - first, per_window)
+            if end - begin >= max(0.5 * piece.frames, 1):
+                part = windows.voices[window, begin:end]
+                seen.append(index)
+                shares.append((part * (part > onset)).sum(axis=0) * windows.frame_s)
+        if len(seen) < 2:
+            continue
+        held = np.stack(shares)
+        length = np.maximum(held.sum(axis=1), 1e-9)
+        share = held / length[:, None]
+        same = 2.0 * (share @ share.T) - 1.0
+        weight = np.minimum.outer(length, length)
+        links[np.ix_(seen, seen)] += same * weight / cover
+    np.fill_diagonal(links, 0.0)
+    return links
+
+
+def _objective(groups: NDArray[np.int64], vectors: Array, links: Array) -> float:
+    fit = sum(float(np.linalg.norm(vectors[groups == g].sum(axis=0))) for g in np.unique(groups))
+    signs = groups[:, None] == groups[None, :]
+    return fit + 0.5 * float(np.where(signs, links, -links).sum())
+
+
+def _climb(groups: NDArray[np.int64], vectors: Array, links: Array, wanted: int) -> NDArray[np.int64]:
+    """Move one piece at a time to the group that raises the objective most, until none does."""
+    groups = groups.copy()
+    count = len(groups)
+    for _ in range(60):
+        moved = False
+        sums = np.stack([vectors[groups == g].sum(axis=0) for g in range(wanted)])
+        pull = np.stack([links[:, groups == g].sum(axis=1) for g in range(wanted)], axis=1)
+        for index in range(count):
+            own = int(groups[index])
+            vector = vectors[index]
+            rest = sums[own] - vector
+            norms = np.linalg.norm(sums, axis=1)
+            gain = np.linalg.norm(sums + vector, axis=1) - norms
+            gain[own] = norms[own] - np.linalg.norm(rest)
+            total = gain + 2.0 * pull[index]
+            best = int(total.argmax())
+            if best != own and total[best] > total[own] + 1e-9:
+                sums[own], sums[best] = rest, sums[best] + vector
+                pull[:, own] -= links[:, index]
+                pull[:, best] += links[:, index]
+                groups[index] = best
+                moved = True
+        if not moved:
+            break
+    return groups
+
+
+def two_groups(vectors: Array, links: Array, *, wanted: int = 2) -> NDArray[np.int64]:
+    """Split pieces into groups so that voices agree within a group and windows are obeyed.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (pieces, dimensions)
+        Unit embeddings times the weight of each piece; zero for a piece without one.
+    links : ndarray, shape (pieces, pieces)
+        See `window_links`, already weighted.
+
+    Returns
+    -------
+    ndarray of int, shape (pieces,)
+        0 or 1. The same input always gives the same answer: starts are fixed, the best one wins.
+    """
+    count = len(vectors)
+    if count <= 1:
+        return np.zeros(count, dtype=np.int64)
+    affinity = vectors @ vectors.T + links
+    np.fill_diagonal(affinity, 0.0)
+    centred = vectors - vectors.mean(axis=0)
+    starts: list[NDArray[np.int64]] = []
+    for matrix in (links, affinity, centred @ centred.T + links, centred @ centred.T):
+        _, columns = np.linalg.eigh((matrix + matrix.T) / 2.0)
+        starts.extend((columns[:, -k] > 0).astype(np.int64) for k in (1, 2) if count >= k)
+    solved = [_climb(start, vectors, links, wanted) for start in starts]
+    values = [_objective(groups, vectors, links) for groups in solved]
+    return solved[int(np.argmax(values))]
+
+
+def voice_activations(
+    windows: Windows, pieces: Sequence[Stretch], groups: NDArray[np.int64], *, wanted: int = 2
+) -> Array:
+    """Average the windows' voices after giving each local voice to a party.
+
+    Returns
+    -------
+    ndarray, shape (frames, wanted)
+        Probability that each party speaks.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    total, per_window = windows.frames, windows.voices.shape[1]
+    truth = np.zeros((total, wanted))
+    for piece, group in zip(pieces, groups, strict=True):
+        truth[piece.first : piece.last, group] = 1.0
+    summed, seen = np.zeros((total, wanted)), np.zeros(total)
+    hann = np.hanning(per_window + 2)[1:-1] + 1e-3
+    for window in range(windows.voices.shape[0]):
+        first = windows.first(window)
+        end = min(first + per_window, total)
+        if end <= first:
+            continue
+        voices = windows.voices[window, : end - first]
+        # Inside a window, two local voices are never one party.
+        rows, columns = linear_sum_assignment(-(voices.T @ truth[first:end]))
+        given = np.zeros((end - first, wanted))
+        given[:, columns] = voices[:, rows]
+        weight = hann[: end - first]
+        summed[first:end] += given * weight[:, None]
+        seen[first:end] += weight
+    average: Array = summed / np.maximum(seen, 1e-9)[:, None]
+    return average
+
+
+def _runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[SpeakerStretch]:
+    """Speech stretches of the two parties of a call.
+
+    Parameters
+    ----------
+    windows : Windows
+    embed : callable
+        Spans in seconds → unit embeddings, shape (spans, dimensions).
+
+    Returns
+    -------
+    list of SpeakerStretch
+        Sorted by start. One party only when only one voice is heard.
+    """
+    pieces = single_voice_stretches(windows, limits=limits)
+    if not pieces:
+        return []
+    frame_s = windows.frame_s
+    long = [i for i, p in enumerate(pieces) if p.frames * frame_s >= limits.least_piece_s]
+    vectors = np.zeros((len(pieces), 1))
+    if long:
+        spans = [(pieces[i].first * frame_s, pieces[i].last * frame_s) for i in long]
+        embedded = np.asarray(embed(spans), dtype=np.float64)
+        vectors = np.zeros((len(pieces), embedded.shape[1]))
+        vectors[long] = embedded * np.array([[pieces[i].frames * frame_s] for i in long])
+    links = limits.link_weight * window_links(windows, pieces, onset=limits.onset)
+    groups = two_groups(vectors, links)
+    activations = voice_activations(windows, pieces, groups)
+    found: list[SpeakerStretch] = []
+    for speaker in range(activations.shape[1]):
+        spans = []
+        for begin, end in _runs(activations[:, speaker] > limits.onset):
+            if spans and begin * frame_s - spans[-1][1] < limits.gap_s:
+                spans[-1] = (spans[-1][0], end * frame_s)
+            else:
+                spans.append((begin * frame_s, end * frame_s))
+        found.extend(
+            SpeakerStretch(round(a, 3), round(min(b, windows.duration_s), 3), speaker)
+            for a, b in spans
+            if b - a >= limits.least_s
+        )
+    return sorted(found)
