@@ -1,0 +1,355 @@
+"""The store of results: what is finished, what failed, and how new results get in.
+
+Conventions
+-----------
+Datasets are append-only. A call's new score is a new row with a higher version; a call counts as
+stored when its row in ``scores`` is in place, so readers never see half a call. Any number of
+processes may write at once: each commit looks under the lock at what others have finished meanwhile.
+
+Table of contents: `Store`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import InputError, ResultsError
+from pipeline.results.entries import Committed, Fingerprint, QuarantineRow, RunRow, ScoredCall
+from pipeline.results.storage import DataFile, LocalStorage, NewFile, Storage
+from pipeline.vault.places import is_uri
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FINGERPRINT_COLUMNS = (
+    "call_id",
+    "version",
+    "recording_sha256",
+    "recording_size_bytes",
+    "recording_stamp",
+    "call_record_sha256",
+)
+
+
+class Store:
+    """A results folder. Make one with `Store.open`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.open(folder, write=True)
+    ...     store.scored_fingerprints(), store.commit().versions
+    ({}, {})
+    """
+
+    def __init__(self, storage: Storage, *, place: str) -> None:
+        self._storage = storage
+        self.place = place
+        self._watched: frozenset[str] = frozenset()
+        self._known: dict[str, Fingerprint] = {}
+        self._seen: set[str] = set()
+        self._quarantine: dict[tuple[str | None, str], QuarantineRow] = {}
+        self._generation = -1
+
+    @classmethod
+    def open(
+        cls,
+        root: str | os.PathLike[str],
+        *,
+        write: bool = False,
+        lock_timeout_s: float = 120.0,
+        checkpoint: Callable[[str], None] | None = None,
+    ) -> Store:
+        """Open a results folder.
+
+        Parameters
+        ----------
+        root : path
+        write : bool
+            Make the folder if needed, try that it can be written, finish what an interrupted run
+            left. Without it nothing is touched.
+        lock_timeout_s : float
+            How long a commit waits for another run's commit.
+        checkpoint : callable, optional
+            Called at every step of a commit, for tests.
+
+        Raises
+        ------
+        ResultsError
+            If the folder does not exist (reading) or cannot be written (writing).
+        StorageError
+            If it is full or storage fails.
+        """
+        place = os.fspath(root)
+        if is_uri(place):
+            raise ResultsError(f"{place}: results can be kept in a local folder only; give a path")
+        storage = LocalStorage(Path(place), lock_timeout_s=lock_timeout_s, checkpoint=checkpoint)
+        if write:
+            storage.prepare()
+        elif not Path(place).is_dir():
+            raise ResultsError(f"{place}: no such results folder; `zhijian score` makes one")
+        return cls(storage, place=place)
+
+    # What is there ------------------------------------------------------------------------------
+
+    def scored_fingerprints(self, call_ids: Iterable[str] | None = None) -> dict[str, Fingerprint]:
+        """Tell what the latest version of each stored call was made from.
+
+        Parameters
+        ----------
+        call_ids : iterable of str, optional
+            Only these calls; a night should say which, so that years of archive stay on disk.
+
+        Returns
+        -------
+        dict of str to Fingerprint
+        """
+        if call_ids is None:
+            return self._scan_fingerprints(None, self._storage.files("hearings"))
+        wanted = frozenset(call_ids)
+        files = self._storage.files("hearings")
+        known = self._scan_fingerprints(wanted, files)
+        self._watched, self._known, self._seen = wanted, known, {file.path for file in files}
+        self._generation = -1  # the next commit looks for newer files
+        return dict(known)
+
+    def quarantined(self, *, include_resolved: bool = False) -> dict[tuple[str | None, str], QuarantineRow]:
+        """Latest row of everything in quarantine, by call id and path.
+
+        Parameters
+        ----------
+        include_resolved : bool
+            Also rows of calls that were scored later.
+        """
+        latest = self._latest_quarantine()
+        if include_resolved or not latest:
+            return latest
+        import pyarrow.compute as pc
+
+        ids = {row.call_id for row in latest.values() if row.call_id is not None}
+        table = self.read("scores", columns=("call_id", "scored_at"), call_ids=ids, latest=False)
+        newest = table.group_by("call_id").aggregate([("scored_at", "max")])
+        scored_at = dict(
+            zip(
+                newest["call_id"].to_pylist(),
+                pc.cast(newest["scored_at_max"], "int64").to_pylist(),
+                strict=True,
+            )
+        )
+        return {
+            key: row
+            for key, row in latest.items()
+            if row.call_id is None or scored_at.get(row.call_id, -1) < _microseconds(row)
+        }
+
+    def read(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        dates: Collection[str | None] | None = None,
+        call_ids: Collection[str] | None = None,
+        latest: bool = True,
+    ) -> pa.Table:
+        """Read a dataset into an Arrow table.
+
+        Parameters
+        ----------
+        table : str
+        columns : sequence of str, optional
+            All by default, with ``call_date``.
+        dates : collection of str, optional
+            Only these partitions (``2026-01-05``; None = unknown date).
+        call_ids : collection of str, optional
+            Only these calls.
+        latest : bool
+            For datasets by call: only rows of the highest version of each call.
+
+        Raises
+        ------
+        InputError
+            If there is no such dataset or column.
+        ResultsError
+            If a file is damaged; the message names it.
+        """
+        from pipeline.results import reading
+
+        return reading.read(
+            self._storage, table, columns=columns, dates=dates, call_ids=call_ids, latest=latest
+        )
+
+    def dates(self) -> list[str | None]:
+        """Partitions of ``scores``, sorted; None = unknown date."""
+        return list(dict.fromkeys(file.call_date for file in self._storage.files("scores")))
+
+    # What gets in -------------------------------------------------------------------------------
+
+    def commit(
+        self, scored: Sequence[ScoredCall] = (), quarantined: Sequence[QuarantineRow] = ()
+    ) -> Committed:
+        """Store a batch, all of it or nothing.
+
+        Parameters
+        ----------
+        scored : sequence of ScoredCall
+            Each gets the next version of its call. An entry whose call has meanwhile a version above
+            ``supersedes`` is dropped: another run was faster.
+        quarantined : sequence of QuarantineRow
+            Appended; ``first_seen`` and ``attempts`` go on from the stored rows of the same key.
+
+        Returns
+        -------
+        Committed
+        """
+        ids = [entry.call.call_id for entry in scored]
+        if len(set(ids)) != len(ids):
+            raise InputError("a call stands twice in one commit; commit its versions one after the other")
+        with self._storage.exclusive():
+            self._refresh(frozenset(ids))
+            numbered: list[tuple[ScoredCall, int]] = []
+            dropped: list[str] = []
+            for entry in scored:
+                known = self._known.get(entry.call.call_id)
+                version = known.version if known else 0
+                if version > entry.supersedes:
+                    dropped.append(entry.call.call_id)
+                else:
+                    numbered.append((entry, version + 1))
+            failures = self._continued(quarantined)
+            self._storage.commit([*_call_files(numbered), *_quarantine_files(failures)])
+            self._remember(numbered, failures)
+        return Committed(
+            versions={entry.call.call_id: version for entry, version in numbered},
+            dropped=tuple(dropped),
+            quarantined=len(failures),
+        )
+
+    def record_run(self, run: RunRow) -> None:
+        """Append the summary of a run."""
+        from pipeline.results import rows
+
+        day = run.started_at.date().isoformat()
+        content = rows.parquet(rows.runs([run]))
+        with self._storage.exclusive():
+            before = self._storage.generation()
+            self._storage.commit([NewFile("runs", day, content)])
+            if self._generation == before:
+                self._generation = self._storage.generation()
+
+    # Inside -------------------------------------------------------------------------------------
+
+    def _refresh(self, ids: frozenset[str]) -> None:
+        """Take in what others have committed. Only under the lock."""
+        generation = self._storage.generation()
+        strangers = ids - self._watched
+        if generation == self._generation and not strangers:
+            return
+        files = self._storage.files("hearings")
+        if strangers:
+            self._known |= self._scan_fingerprints(strangers, files)
+            self._watched |= strangers
+        newer = [file for file in files if file.path not in self._seen]
+        for call_id, found in self._scan_fingerprints(self._watched, newer).items():
+            known = self._known.get(call_id)
+            if known is None or known.version < found.version:
+                self._known[call_id] = found
+        self._seen = {file.path for file in files}
+        self._quarantine = self._latest_quarantine()
+        self._generation = generation
+
+    def _remember(
+        self, numbered: Sequence[tuple[ScoredCall, int]], failures: Sequence[QuarantineRow]
+    ) -> None:
+        from pipeline.callrecords import record_hash
+
+        for entry, version in numbered:
+            self._known[entry.call.call_id] = Fingerprint(
+                version=version,
+                recording_sha256=entry.hearing.recording_sha256,
+                recording_size_bytes=entry.recording_size_bytes,
+                recording_stamp=entry.recording_stamp,
+                call_record_sha256=record_hash(entry.call),
+            )
+        for row in failures:
+            self._quarantine[row.key] = row
+        self._generation = self._storage.generation()
+
+    def _continued(self, quarantined: Sequence[QuarantineRow]) -> list[QuarantineRow]:
+        from dataclasses import replace
+
+        latest = dict(self._quarantine)
+        result: list[QuarantineRow] = []
+        for new in quarantined:
+            row, known = new, latest.get(new.key)
+            if known is not None:
+                same = (known.fingerprint, known.key_id, known.kind) == (
+                    new.fingerprint,
+                    new.key_id,
+                    new.kind,
+                )
+                if same and new.attempts <= known.attempts:
+                    continue  # another run has tried the same thing and said so
+                row = replace(new, attempts=known.attempts + 1, first_seen=known.first_seen)
+            latest[row.key] = row
+            result.append(row)
+        return result
+
+    def _scan_fingerprints(
+        self, wanted: frozenset[str] | None, files: Sequence[DataFile]
+    ) -> dict[str, Fingerprint]:
+        from pipeline.results import reading
+
+        table = reading.scan("hearings", files, columns=_FINGERPRINT_COLUMNS, call_ids=wanted)
+        columns: list[list[Any]] = [table[name].to_pylist() for name in _FINGERPRINT_COLUMNS]
+        found: dict[str, Fingerprint] = {}
+        for call_id, version, *rest in zip(*columns, strict=True):
+            if call_id not in found or found[call_id].version < version:
+                found[call_id] = Fingerprint(version, *rest)
+        return found
+
+    def _latest_quarantine(self) -> dict[tuple[str | None, str], QuarantineRow]:
+        from pipeline.results import reading
+
+        table = reading.scan("quarantine", self._storage.files("quarantine"))
+        latest: dict[tuple[str | None, str], QuarantineRow] = {}
+        for values in table.to_pylist():
+            row = QuarantineRow(**values)
+            known = latest.get(row.key)
+            if known is None or (row.attempts, row.last_seen) > (known.attempts, known.last_seen):
+                latest[row.key] = row
+        return latest
+
+
+def _microseconds(row: QuarantineRow) -> int:
+    return round(row.last_seen.timestamp() * 1_000_000)
+
+
+def _call_files(numbered: Sequence[tuple[ScoredCall, int]]) -> Iterable[NewFile]:
+    if not numbered:
+        return
+    from pipeline.results import rows
+
+    by_date: dict[str, list[tuple[ScoredCall, int]]] = {}
+    for entry, version in numbered:
+        by_date.setdefault(entry.call.started_at.date().isoformat(), []).append((entry, version))
+    for name, build in rows.BY_CALL.items():
+        for day, calls in sorted(by_date.items()):
+            table = build(calls)
+            if table.num_rows:
+                yield NewFile(name, day, rows.parquet(table))
+
+
+def _quarantine_files(failures: Sequence[QuarantineRow]) -> Iterable[NewFile]:
+    if not failures:
+        return
+    from pipeline.results import rows
+
+    by_date: dict[str | None, list[QuarantineRow]] = {}
+    for row in failures:
+        by_date.setdefault(row.call_date.isoformat() if row.call_date else None, []).append(row)
+    for day, group in by_date.items():
+        yield NewFile("quarantine", day, rows.parquet(rows.quarantine(group)))
