@@ -1,0 +1,379 @@
+"""How alike two Mandarin characters sound on the telephone.
+
+Goal
+----
+Compare what a script says with what a recogniser wrote. Recognisers replace characters by others of
+the same or a neighbouring sound, so characters are compared by their toneless syllables, and
+syllables by the confusability of their halves: initial (声母) and final (韵母).
+
+Conventions
+-----------
+A *syllable* is pinyin without tone, ü written v (``nv``). Its final is written without y and w:
+``yan`` = ("", "ian"), ``wang`` = ("", "uang"), ``yu`` = ("", "v"), ``ju`` = ("j", "v").
+Costs are whole hundredths (100 = a different syllable), so that sums are exact; 0 means that the two
+cannot be told apart. All weights come from ``lexicons/confusions.toml`` and
+``lexicons/heteronyms.csv``, with their reasons.
+
+Table of contents: `split_syllable`, `Sounds`, `load_sounds`.
+"""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline.errors import RulebookError
+from pipeline.judging.lexfile import LexiconFile, lexicon_folder
+
+INITIALS = (
+    "zh", "ch", "sh", "b", "p", "m", "f", "d", "t", "n", "l",
+    "g", "k", "h", "j", "q", "x", "r", "z", "c", "s",
+)  # fmt: skip
+# 《汉语拼音方案》: y and w only mark that a syllable begins with i, u or ü.
+_Y = {"yi": "i", "yu": "v", "yue": "ve", "yuan": "van", "yun": "vn", "you": "iou", "yin": "in", "ying": "ing",
+      "yong": "iong", "yo": "o"}  # fmt: skip
+_W = {"wu": "u", "wei": "ui", "wen": "uen", "weng": "ueng"}
+_FULL = {"iu": "iou", "un": "uen"}
+
+UNIT = 100
+"""Cost of a different syllable; all costs are whole parts of it."""
+
+NEVER = 1_000_000
+"""Cost of crossing something that no phrase may cross."""
+
+
+@lru_cache(maxsize=2048)
+def split_syllable(syllable: str) -> tuple[str, str]:
+    """Split a toneless syllable into initial and final; the final is written without y and w.
+
+    Examples
+    --------
+    >>> split_syllable("zhong"), split_syllable("yan"), split_syllable("xue"), split_syllable("liu")
+    (('zh', 'ong'), ('', 'ian'), ('x', 've'), ('l', 'iou'))
+    """
+    for initial in INITIALS:
+        if syllable.startswith(initial):
+            final = syllable[len(initial) :]
+            if initial in ("j", "q", "x") and final.startswith("u"):
+                final = "v" + final[1:]
+            return initial, _FULL.get(final, final)
+    if syllable.startswith("y"):
+        return "", _Y.get(syllable, "i" + syllable[1:])
+    if syllable.startswith("w"):
+        return "", _W.get(syllable, "u" + syllable[1:])
+    return "", syllable
+
+
+class _Row(dict[str, int]):
+    """Costs of hearing one pattern character as each text character, filled as they are asked for."""
+
+    __slots__ = ("char", "sounds")
+
+    def __init__(self, sounds: Sounds, char: str) -> None:
+        super().__init__()
+        self.sounds = sounds
+        self.char = char
+
+    def __missing__(self, heard: str) -> int:
+        cost = self[heard] = self.sounds.character_cost(self.char, heard)
+        return cost
+
+
+class _Inserts(dict[str, int]):
+    """Costs of a text character that the phrase does not have."""
+
+    __slots__ = ("sounds",)
+
+    def __init__(self, sounds: Sounds) -> None:
+        super().__init__()
+        self.sounds = sounds
+
+    def __missing__(self, heard: str) -> int:
+        cost = self[heard] = self.sounds.insert_cost(heard)
+        return cost
+
+
+class _CoarseTable(dict[int, str]):
+    """`str.translate` table from characters to coarse sound classes."""
+
+    __slots__ = ("sounds",)
+
+    def __init__(self, sounds: Sounds) -> None:
+        super().__init__()
+        self.sounds = sounds
+
+    def __missing__(self, code: int) -> str:
+        coarse = self[code] = self.sounds.coarse(chr(code))[0]
+        return coarse
+
+
+class Sounds:
+    """The sounds of characters and what their differences cost.
+
+    Built by `load_sounds`. All methods are pure; tables fill themselves on demand and are shared by
+    all patterns and transcripts of a process.
+
+    Attributes
+    ----------
+    light : frozenset of str
+        Particles and hesitations that come and go.
+    numerals, negators : frozenset of str
+        Content-critical characters.
+    heteronyms : frozenset of str
+        Characters with more than one sound (多音字, and 一/幺 and the like).
+    inserts : mapping of str to int
+        Cost of a heard character that the phrase does not have.
+    coarse_table : dict
+        For `str.translate`: character to its coarse class (one private-use code point).
+    """
+
+    def __init__(self, file: LexiconFile, heteronyms: Mapping[str, tuple[str, ...]]) -> None:
+        self._heteronyms = heteronyms
+        self._readings: dict[str, tuple[str, ...]] = {}
+        self._pinyin: Mapping[int, str] | None = None
+        self._initial = _pair_costs(file, "initial")
+        self._final = _pair_costs(file, "final")
+        self._initial_default = file.number(("default", "initial"), 0, 1)
+        self._final_default = file.number(("default", "final"), 0, 1)
+        below = file.number(("default", "coarse_below"), 0, 1)
+        self._initial_class = _classes(self._initial, below)
+        self._final_class = _classes(self._final, below)
+        self._coarse_codes: dict[tuple[str, str], str] = {}
+        self._coarse: dict[str, tuple[str, ...]] = {}
+        self._alike = {
+            char: index
+            for index, key in enumerate(file.tables("alike"))
+            for char in file.text((*key, "chars"))
+        }
+        self.heteronyms = frozenset(heteronyms) | frozenset(self._alike)
+        self.light = frozenset(file.text(("light", "chars")))
+        self._light_insert = _hundredths(file.number(("light", "insert"), 0, 1))
+        self._light_delete = _hundredths(file.number(("light", "delete"), 0, 1))
+        self._light_substitute = _hundredths(file.number(("light", "substitute"), 0, 1))
+        self._insert = _hundredths(file.number(("content", "insert"), 0, 2))
+        self._delete = _hundredths(file.number(("content", "delete"), 0, 2))
+        self._fixed: dict[tuple[str, str], int] = {}
+        numerals: set[str] = set()
+        for key in file.tables("critical"):
+            numerals |= self._read_critical(file, key)
+        self.numerals = frozenset(numerals)
+        self.negators = frozenset(file.text(("negators", "chars")))
+        self._negator_delete = _hundredths(file.number(("negators", "delete"), 0, 3))
+        self._negator_insert = _hundredths(file.number(("negators", "insert"), 0, 3))
+        self._negator_substitute = _hundredths(file.number(("negators", "substitute"), 0, 3))
+        for key in file.tables("opposed"):
+            cost = _hundredths(file.number((*key, "cost"), 0, 3))
+            for first, second in file.pairs((*key, "pairs")):
+                self._fixed[first, second] = self._fixed[second, first] = cost
+        self.inserts: dict[str, int] = _Inserts(self)
+        self.coarse_table: dict[int, str] = _CoarseTable(self)
+        self._rows: dict[str, dict[str, int]] = {}
+        self._syllable_costs: dict[tuple[str, str], int] = {}
+
+    def _read_critical(self, file: LexiconFile, key: tuple[str | int, ...]) -> set[str]:
+        chars = file.text((*key, "chars"))
+        between = _hundredths(file.number((*key, "between"), 0, 3))
+        for first in chars:
+            for second in chars:
+                if first != second and self._alike.get(first, -1) != self._alike.get(second, -2):
+                    self._fixed[first, second] = between
+        close = _hundredths(file.number((*key, "close_cost"), 0, 3))
+        for first, second in file.pairs((*key, "close")):
+            self._fixed[first, second] = self._fixed[second, first] = close
+        return set(chars)
+
+    def readings(self, char: str) -> tuple[str, ...]:
+        """Toneless syllables of a character, the most usual first; empty if it has none."""
+        known = self._readings.get(char)
+        if known is None:
+            known = self._heteronyms.get(char) or self._first_reading(char)
+            self._readings[char] = known
+        return known
+
+    def _first_reading(self, char: str) -> tuple[str, ...]:
+        if len(char) != 1 or char.isascii():
+            return ()
+        if self._pinyin is None:
+            from pypinyin.pinyin_dict import pinyin_dict
+
+            self._pinyin = pinyin_dict
+        marked = self._pinyin.get(ord(char), "").split(",")[0]
+        return (_without_tone(marked),) if marked else ()
+
+    def syllable_cost(self, first: str, second: str) -> int:
+        """Cost, 0 to `UNIT`, of taking one toneless syllable for another."""
+        if first == second:
+            return 0
+        known = self._syllable_costs.get((first, second))
+        if known is None:
+            (initial_a, final_a), (initial_b, final_b) = split_syllable(first), split_syllable(second)
+            initial = _pair_cost(self._initial, initial_a, initial_b, self._initial_default)
+            final = _pair_cost(self._final, final_a, final_b, self._final_default)
+            known = _hundredths(1 - (1 - initial) * (1 - final))
+            self._syllable_costs[first, second] = self._syllable_costs[second, first] = known
+        return known
+
+    def character_cost(self, said: str, heard: str) -> int:
+        """Cost of a recogniser writing ``heard`` where a phrase has ``said``.
+
+        Parameters
+        ----------
+        said, heard : str
+            One character each.
+
+        Returns
+        -------
+        int
+            0 for the same character or sound, `UNIT` for a different syllable, more where the
+            difference changes the meaning (numerals, negators, opposed words).
+        """
+        if said == heard or (said in self._alike and self._alike[said] == self._alike.get(heard)):
+            return 0
+        if heard == "\n":
+            return NEVER
+        fixed = self._fixed.get((said, heard))
+        if fixed is not None:
+            return fixed
+        mine, theirs = self.readings(said), self.readings(heard)
+        cost = min((self.syllable_cost(a, b) for a in mine for b in theirs), default=UNIT)
+        if said in self.light and heard in self.light:
+            return min(cost, self._light_substitute)
+        if cost and (said in self.negators or heard in self.negators):
+            return max(cost, self._negator_substitute)
+        return cost
+
+    def insert_cost(self, heard: str) -> int:
+        """Cost of a heard character inside a phrase that does not have it."""
+        if heard == "\n":
+            return NEVER
+        if heard in self.light:
+            return self._light_insert
+        return self._negator_insert if heard in self.negators else self._insert
+
+    def delete_cost(self, said: str) -> int:
+        """Cost of a phrase's character that was not heard; also its weight in the phrase."""
+        if said in self.light:
+            return self._light_delete
+        return self._negator_delete if said in self.negators else self._delete
+
+    def row(self, said: str) -> dict[str, int]:
+        """Costs of hearing ``said`` as any character, as a mapping that fills itself."""
+        known = self._rows.get(said)
+        if known is None:
+            known = self._rows[said] = _Row(self, said)
+        return known
+
+    def coarse(self, char: str) -> tuple[str, ...]:
+        """Coarse classes of a character's readings as private-use code points, main reading first."""
+        known = self._coarse.get(char)
+        if known is None:
+            readings = self.readings(char)
+            if char in self._alike:
+                group = min(other for other, index in self._alike.items() if index == self._alike[char])
+                readings = (*self.readings(group), *readings)
+            known = tuple(dict.fromkeys(self._coarse_code(reading) for reading in readings)) or (char,)
+            self._coarse[char] = known
+        return known
+
+    def _coarse_code(self, syllable: str) -> str:
+        initial, final = split_syllable(syllable)
+        key = (self._initial_class.get(initial, initial), self._final_class.get(final, final))
+        code = self._coarse_codes.get(key)
+        if code is None:
+            code = self._coarse_codes[key] = chr(0xE000 + len(self._coarse_codes))
+        return code
+
+
+def _without_tone(marked: str) -> str:
+    bare = unicodedata.normalize("NFD", marked).replace("u\u0308", "v").replace("e\u0302", "e")
+    return "".join(char for char in bare if not unicodedata.combining(char))
+
+
+def _hundredths(cost: float) -> int:
+    return round(cost * UNIT)
+
+
+def _pair_costs(file: LexiconFile, table: str) -> dict[tuple[str, str], float]:
+    costs: dict[tuple[str, str], float] = {}
+    for key in file.tables(table):
+        cost = file.number((*key, "cost"), 0, 1)
+        file.text((*key, "why"))
+        for first, second in _sound_pairs(file, (*key, "pairs")):
+            if (first, second) in costs:
+                file.problem(key, f"{table} pair {first!r}/{second!r} is given twice")
+            costs[first, second] = costs[second, first] = cost
+    return costs
+
+
+def _sound_pairs(file: LexiconFile, key: tuple[str | int, ...]) -> Iterable[tuple[str, str]]:
+    known = file.pairs(key)
+    if str(key[0]) == "initial":
+        for pair in known:
+            for sound in pair:
+                if sound and sound not in INITIALS:
+                    file.problem(key, f"{sound!r} is no initial; expected '' or one of {' '.join(INITIALS)}")
+    return known
+
+
+def _pair_cost(costs: Mapping[tuple[str, str], float], first: str, second: str, default: float) -> float:
+    return 0.0 if first == second else costs.get((first, second), default)
+
+
+def _classes(costs: Mapping[tuple[str, str], float], below: float) -> dict[str, str]:
+    """Union of all pairs cheaper than ``below``; each sound maps to its class's representative."""
+    parent: dict[str, str] = {}
+
+    def root(sound: str) -> str:
+        while parent.get(sound, sound) != sound:
+            sound = parent[sound]
+        return sound
+
+    for (first, second), cost in sorted(costs.items()):
+        if cost < below:
+            parent[root(first)] = root(second)
+    return {sound: root(sound) for pair in costs for sound in pair}
+
+
+@lru_cache(maxsize=8)
+def load_sounds(folder: Path | None = None) -> Sounds:
+    """Sounds and confusions from a lexicon folder; the shipped one when ``None``.
+
+    Raises
+    ------
+    RulebookError
+        With all problems of ``confusions.toml`` and ``heteronyms.csv``, file and line each.
+
+    Examples
+    --------
+    >>> sounds = load_sounds()
+    >>> sounds.character_cost("工", "公"), sounds.character_cost("六", "四")
+    (0, 200)
+    """
+    folder = folder or lexicon_folder()
+    file = LexiconFile(folder / "confusions.toml")
+    heteronyms, problems = _read_heteronyms(folder / "heteronyms.csv")
+    sounds = Sounds(file, heteronyms)
+    file.problems.extend(problems)
+    file.finish()
+    return sounds
+
+
+def _read_heteronyms(path: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    found: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    try:
+        stream = path.open(encoding="utf-8-sig", newline="")
+    except FileNotFoundError as error:
+        raise RulebookError(f"{path}: file is missing; restore it from the distribution") from error
+    with stream:
+        for line, row in enumerate(csv.DictReader(stream), start=2):
+            term, readings = row.get("term") or "", tuple((row.get("readings") or "").split())
+            if len(term) != 1 or not readings or not all(r.isascii() and r.isalpha() for r in readings):
+                problems.append(f"{path.name}:{line}: expected one character and its toneless readings")
+            elif term in found:
+                problems.append(f"{path.name}:{line}: {term} is listed twice")
+            found[term] = readings
+    return found, problems
