@@ -31,14 +31,12 @@ from prefect.schedules import Cron
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from pipeline.errors import TransientError, ZhijianError
-from pipeline.night.batch import Batch, BatchCount
-from pipeline.night.run import Night, NightSummary, open_night
-from pipeline.night.summary import markdown_summary
+from pipeline.night.run import BATCHES_IN_FLIGHT, Batch, BatchCount, Night, open_night
+from pipeline.night.summary import NightSummary, markdown_summary
 from pipeline.settings import Settings, load_settings
 
 TIMEZONE = "Asia/Shanghai"
 NIGHTLY_CRON = "30 1 * * *"
-BATCHES_IN_FLIGHT = 2
 
 
 async def heals(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -152,7 +150,7 @@ def run_nightly(
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     rulebook: Annotated[Path | None, typer.Option(help="Folder of another rulebook.")] = None,
 ) -> None:
-    """Run one night now. Example: python flows.py nightly --recordings rec/ --calls calls.csv --results out/."""
+    """Run one night now. Example: python flows.py nightly --recordings r/ --calls c.csv --results out/."""
     counts = nightly(recordings, calls, results, workers, str(rulebook) if rulebook else None)
     typer.echo("  ".join(f"{name}={count}" for name, count in counts.items()))
 

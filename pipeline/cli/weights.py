@@ -12,19 +12,29 @@ from pipeline.cli.main import app, print_json
 models_app = typer.Typer(no_args_is_help=True, help="Model weights: fetch and list.")
 app.add_typer(models_app, name="models")
 
-ModelDir = Annotated[Path | None, typer.Option("--model-dir", help="Folder of the weights (setting model_dir).")]
+ModelDir = Annotated[
+    Path | None, typer.Option("--model-dir", help="Folder of the weights (setting model_dir).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
-@models_app.command("fetch", epilog="Example: zhijian models fetch   (the defaults)   |   zhijian models fetch large-v3")
+@models_app.command(
+    "fetch", epilog="Example: zhijian models fetch   (the defaults)   |   zhijian models fetch large-v3"
+)
 def fetch_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Models of the registry; default: those scoring needs.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models of the registry; default: those scoring needs.")
+    ] = None,
     model_dir: ModelDir = None,
     folder: Annotated[
         Path | None, typer.Option("--from", help="Take the files from this folder instead of any network.")
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Sum every file again, also those in place.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something had to be done.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Sum every file again, also those in place.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing unless something had to be done.")
+    ] = False,
 ) -> None:
     """Bring model weights into the model folder and check every sha256; needs no network once filled."""
     from models.fetch import fetch
@@ -41,7 +51,9 @@ def fetch_models(
 
     brought = fetch(names or None, settings.model_dir, verify=verify, folder=folder, say=say)
     if brought or not quiet:
-        typer.echo(f"model folder {settings.model_dir}: {len(brought)} fetched, everything in place and checked")
+        typer.echo(
+            f"model folder {settings.model_dir}: {len(brought)} fetched, everything in place and checked"
+        )
 
 
 @models_app.command("list", epilog="Example: zhijian models list --json")

@@ -20,7 +20,6 @@ from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
-from pipeline.errors import ZhijianError
 from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, start_worker, work
 
 _THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -62,10 +61,11 @@ class HearingPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._pool.close()
-        else:
-            self._pool.stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """End the processes now; calls being heard are given up."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
     def score(self, tasks: Sequence[CallTask], *, tries: int = 2) -> Iterator[Scored | Failed]:
@@ -82,7 +82,7 @@ class HearingPool:
         Scored or Failed
             Exactly one for each task.
         """
-        order = sorted(tasks, key=lambda t: (-t.size_bytes, t.call.call_id))
+        order = sorted(tasks, key=lambda t: (-t.recording.size_bytes, t.call.call_id))
         finished: SimpleQueue[tuple[Future[Scored | Failed], CallTask, int]] = SimpleQueue()
 
         def submit(task: CallTask, attempt: int) -> None:
@@ -112,5 +112,3 @@ class HearingPool:
         except ProcessExpired as error:
             message = f"the worker process ended with status {error.exitcode} while it heard this call"
             return Failed(task, "hear", "worker_died", message, True)
-        except ZhijianError as error:
-            return Failed(task, "start", error.kind, str(error), error.transient)

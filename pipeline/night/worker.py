@@ -3,7 +3,8 @@
 Decrypted audio and text live in this process's memory only. A failure leaves the worker as a
 `Failed` record whose message names files and reasons, never words that were spoken.
 
-Table of contents: `CallTask`, `WorkerSetup`, `Scored`, `Failed`, `Ears`, `start_worker`, `work`.
+Table of contents: `CallTask`, `WorkerSetup`, `Scored`, `Failed`, `open_identity`, `Ears`;
+`start_worker`, `work`.
 """
 
 from __future__ import annotations
@@ -18,22 +19,23 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ZhijianError
+from pipeline.errors import KeyMaterialError, ZhijianError
 from pipeline.records import CallRecord, Hearing, Judgement
+from pipeline.vault.recordings import RecordingRef
 
 if TYPE_CHECKING:
     from pipeline.judging.rulebook import Rulebook
     from pipeline.ports import Diarizer, Recognizer
+    from pipeline.vault.keys import Identity
 
 
 @dataclass(frozen=True, slots=True)
 class CallTask:
-    """One call to hear: its record, and where its recording lies."""
+    """One call to hear: its record, where its recording lies, and the version that is stored already."""
 
     call: CallRecord
-    uri: str
-    size_bytes: int
-    fingerprint: str
+    recording: RecordingRef
+    supersedes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Failed:
     kind: str
     message: str
     transient: bool
+    attempts: int = 1
 
 
 class Ears:
@@ -80,7 +83,6 @@ class Ears:
     def __init__(self, setup: WorkerSetup) -> None:
         from models import load_recognizer
         from pipeline.hearing.lexicon import load_lexicon
-        from pipeline.vault.keys import open_identity
 
         self._setup = setup
         self._recognizer: Recognizer = load_recognizer(
@@ -128,15 +130,15 @@ class Ears:
         from pipeline.hearing.hear import hear
         from pipeline.judging.engine import judge
         from pipeline.vault.envelope import decrypt
-        from pipeline.vault.recordings import audio_extension, read_recording, sha256_of
+        from pipeline.vault.recordings import read_recording
 
         stage = "read"
         try:
-            sealed = read_recording(task.uri)
+            sealed = read_recording(task.recording)
             stage = "decrypt"
-            plain = decrypt(sealed, self._identity)
+            plain = decrypt(sealed.data, self._identity)
             stage = "decode"
-            audio = decode(plain, extension=audio_extension(task.uri))
+            audio = decode(plain, extension=task.recording.audio_extension)
             stage = "hear"
             hearing = hear(
                 audio,
@@ -144,7 +146,7 @@ class Ears:
                 recognizer=self._recognizer,
                 diarizer=self.diarizer,
                 lexicon=self._lexicon,
-                recording_sha256=sha256_of(sealed),
+                recording_sha256=sealed.sha256,
             )
             stage = "judge"
             judgement = judge(hearing, task.call, self.rulebook(task.call.started_at.date()))
@@ -165,6 +167,26 @@ def _describe(error: Exception) -> str:
     place = own[-1] if own else frame
     at = f" at {Path(place.filename).name}:{place.lineno} ({place.name})" if place else ""
     return f"{type(error).__name__}{at}; this is a defect of zhijian, please report it with this line"
+
+
+def open_identity(path: Path | None) -> Identity:
+    """Read the identity from its file, or from the environment secret when no file is named.
+
+    Raises
+    ------
+    KeyMaterialError
+        Neither is there, or what is there is unusable.
+    """
+    from pipeline.vault.keys import identity_from_environment, load_identity
+
+    if path is not None:
+        return load_identity(path)
+    identity = identity_from_environment()
+    if identity is None:
+        raise KeyMaterialError(
+            "no identity to open recordings with; give --identity KEY (`zhijian keys new DIR` makes one)"
+        )
+    return identity
 
 
 _ears: Ears | None = None

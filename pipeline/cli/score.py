@@ -1,0 +1,122 @@
+"""``zhijian score``: the nightly job on one folder."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.main import EXIT_QUARANTINED, app, print_json
+
+
+@app.command(
+    "score",
+    epilog="Example: zhijian score recordings/ --calls calls.csv --out results/ --identity my.key",
+)
+def score(
+    recordings: Annotated[
+        str, typer.Argument(metavar="RECORDINGS", help="Folder or URI of the encrypted recordings.")
+    ],
+    calls: Annotated[
+        str, typer.Option("--calls", metavar="CDR", help="Call detail records: CSV, JSON Lines or Parquet.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", metavar="RESULTS", help="Folder of the results; made if missing.")
+    ],
+    identity: Annotated[
+        Path | None, typer.Option("--identity", metavar="KEY", help="File with the secret key, mode 0600.")
+    ] = None,
+    rulebook: Annotated[
+        Path | None, typer.Option("--rulebook", metavar="DIR", help="Another rulebook.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", help="Processes; default one per core.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Recogniser: a registry name or a folder.")
+    ] = None,
+    retry_quarantined: Annotated[
+        bool,
+        typer.Option("--retry-quarantined", help="Try quarantined recordings again though nothing changed."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable summary.")] = False,
+) -> None:
+    """Score every call of the call records, or quarantine it with a reason. Safe to repeat, safe to kill."""
+    from pipeline.night.run import open_night, run_night
+    from pipeline.settings import load_settings
+
+    flags = {
+        "recordings": recordings,
+        "calls": calls,
+        "results": out,
+        "identity": identity,
+        "rulebook": rulebook,
+        "workers": workers,
+        "model": model,
+    }
+    settings, _ = load_settings(flags)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    night = open_night(settings, retry_quarantined=retry_quarantined)
+    if not json:
+        typer.echo(night.describe(), err=True)
+    with _progress(len(night.plan.tasks)) as advance:
+        night.on_progress = advance
+        summary = run_night(night)
+    if json:
+        print_json({**summary.counts(), "run_id": summary.run_id, "audio_s": summary.audio_s,
+                    "wall_s": summary.wall_s, "waiting": summary.waiting, "reasons": summary.reasons,
+                    "cpu_s": summary.stage_s})  # fmt: skip
+    else:
+        typer.echo(summary.headline())
+        for kind, count in sorted(summary.reasons.items()):
+            typer.echo(f"  quarantined: {count} x {kind}")
+    if summary.quarantined:
+        typer.echo(
+            f"zhijian: {summary.quarantined} of {summary.calls_in} calls are in quarantine; reasons: "
+            f"zhijian show --quarantine --results {out}",
+            err=True,
+        )
+        raise typer.Exit(EXIT_QUARANTINED)
+
+
+def _as_interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[float], None]]:
+    """Calls done, calls/s, hours of audio per hour, time left; only where a person watches."""
+    if not sys.stderr.isatty() or total == 0:
+        yield lambda audio_s: None
+        return
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    started_s = time.monotonic()
+    heard_s = 0.0
+    done = 0
+    columns = (
+        TextColumn("hearing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("hearing", total=total, speed="")
+
+        def advance(audio_s: float) -> None:
+            nonlocal heard_s, done
+            heard_s += audio_s
+            done += 1
+            wall_s = time.monotonic() - started_s
+            bar.update(row, advance=1, speed=f"{done / wall_s:.2f} calls/s, {heard_s / wall_s:.1f} audio-h/h")
+
+        yield advance

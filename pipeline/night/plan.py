@@ -1,0 +1,181 @@
+"""What this night has to do: a pure decision over what is there and what is known.
+
+Every row of the call records and every recording without a row is one *unit*; each unit ends in
+exactly one of: to be heard, skipped (scored already), or quarantined. `NightPlan.calls_in` is their sum.
+
+Table of contents: `NightPlan`, `plan_night`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from pathlib import PurePath
+
+from pipeline.callrecords import CallTable
+from pipeline.errors import RecordingMissingError, UnexpectedRecordingError, ZhijianError
+from pipeline.night.worker import CallTask
+from pipeline.results.entries import Fingerprint, QuarantineRow, needs_scoring, should_retry
+from pipeline.vault.recordings import RecordingList, RecordingProblem, RecordingRef
+
+Quarantined = Mapping[tuple[str | None, str], QuarantineRow]
+
+
+@dataclass(frozen=True, slots=True)
+class NightPlan:
+    """What is left to do.
+
+    Attributes
+    ----------
+    calls_in : int
+        Rows of the call records plus recordings without a row.
+    tasks : tuple of CallTask
+        Calls to hear.
+    skipped : int
+        Calls that are scored already and unchanged.
+    refused : tuple of QuarantineRow
+        New rows for units that cannot be heard.
+    refused_units, waiting : int
+        Units behind ``refused``; units that were quarantined before and have not changed since.
+    """
+
+    calls_in: int
+    tasks: tuple[CallTask, ...]
+    skipped: int
+    refused: tuple[QuarantineRow, ...]
+    refused_units: int
+    waiting: int
+
+
+@dataclass(slots=True)
+class _Draft:
+    tasks: list[CallTask]
+    refused: list[QuarantineRow]
+    skipped: int = 0
+    refused_units: int = 0
+    waiting: int = 0
+
+
+def plan_night(
+    table: CallTable,
+    recordings: RecordingList,
+    *,
+    calls_path: str,
+    recordings_path: str,
+    scored: Mapping[str, Fingerprint],
+    quarantined: Quarantined,
+    key_id: str | None,
+    sha256: Callable[[RecordingRef], str],
+    now: datetime,
+    run_id: str,
+    retry_quarantined: bool = False,
+) -> NightPlan:
+    """Decide for every unit whether it is heard, skipped or quarantined.
+
+    Parameters
+    ----------
+    table : CallTable
+    recordings : RecordingList
+    calls_path, recordings_path : str
+        For the ``path`` column of the quarantine.
+    scored, quarantined : mapping
+        What the store knows.
+    key_id : str or None
+        Of the identity of this run; a changed key is a reason to try again.
+    sha256 : callable
+        Hashes a recording; called only where size or stamp changed.
+    now : datetime
+    run_id : str
+    retry_quarantined : bool
+        Try quarantined recordings again though nothing changed.
+
+    Returns
+    -------
+    NightPlan
+        ``calls_in == len(tasks) + skipped + refused_units + waiting``.
+    """
+    draft = _Draft([], [])
+    refs = {ref.call_id: ref for ref in recordings.refs}
+    faulty: dict[str | None, list[RecordingProblem]] = {}
+    for problem in recordings.problems:
+        faulty.setdefault(problem.call_id, []).append(problem)
+
+    def refuse(entries: Sequence[tuple[ZhijianError, str | None, str, str, date | None]], stage: str) -> None:
+        """Quarantine one unit; rows that are known already are not written again."""
+        fresh = False
+        for error, call_id, path, mark, day in entries:
+            previous = quarantined.get((call_id, path))
+            if previous is not None and previous.fingerprint == mark:
+                continue
+            fresh = True
+            row = QuarantineRow.of(
+                error, call_id=call_id, path=path, stage=stage, at=now, fingerprint=mark,
+                call_date=day, run_id=run_id, previous=previous,
+            )  # fmt: skip
+            draft.refused.append(row)
+        if fresh:
+            draft.refused_units += 1
+        else:
+            draft.waiting += 1
+
+    file_name = PurePath(calls_path).name
+    for row_problem in table.problems:
+        path = f"{file_name}:{row_problem.line}"
+        refuse([(row_problem.error, row_problem.call_id, path, str(row_problem.error), None)], "call_record")
+
+    for call in table.records:
+        day = call.started_at.date()
+        if call.call_id in faulty:
+            problems = faulty[call.call_id]
+            refuse([(p.error, call.call_id, p.uri, p.stamp, day) for p in problems], "recording")
+        elif call.call_id in refs:
+            ref = refs[call.call_id]
+            known = scored.get(call.call_id)
+            previous = quarantined.get((call.call_id, ref.uri))
+            reread = partial(sha256, ref)
+            if not needs_scoring(known, call, size_bytes=ref.size_bytes, stamp=ref.stamp, sha256=reread):
+                draft.skipped += 1
+            elif (
+                previous is None
+                or retry_quarantined
+                or should_retry(previous, fingerprint=recording_mark(ref), key_id=key_id)
+            ):
+                draft.tasks.append(CallTask(call, ref, known.version if known else 0))
+            else:
+                draft.waiting += 1
+        elif call.call_id in scored:
+            # The recording was moved away after it had been scored: nothing is lost by that.
+            draft.skipped += 1
+        else:
+            missing = RecordingMissingError(
+                f"call {call.call_id}: no recording {call.call_id}.<audio>.<container> in {recordings_path}; "
+                "it is picked up when it arrives"
+            )
+            refuse([(missing, call.call_id, recordings_path, "missing", day)], "recording")
+
+    rows = {call.call_id for call in table.records} | {p.call_id for p in table.problems if p.call_id}
+    strays = [ref for ref in recordings.refs if ref.call_id not in rows]
+    for ref in strays:
+        error = UnexpectedRecordingError(
+            f"call {ref.call_id}: the recording has no row in {file_name}; add the row and run again"
+        )
+        refuse([(error, ref.call_id, ref.uri, recording_mark(ref), None)], "call_record")
+    nameless = faulty.pop(None, [])
+    for problem in nameless:
+        refuse([(problem.error, None, problem.uri, problem.stamp, None)], "recording")
+    faulty_strays = {call_id: group for call_id, group in faulty.items() if call_id not in rows}
+    for call_id, group in faulty_strays.items():
+        refuse([(p.error, call_id, p.uri, p.stamp, None) for p in group], "recording")
+
+    # Counted from the input, not from the decisions, so that the two can be held against each other.
+    calls_in = table.rows + len(strays) + len(nameless) + len(faulty_strays)
+    return NightPlan(
+        calls_in, tuple(draft.tasks), draft.skipped, tuple(draft.refused), draft.refused_units, draft.waiting
+    )
+
+
+def recording_mark(ref: RecordingRef) -> str:
+    """State of a recording file, as the quarantine remembers it; needs no reading."""
+    return f"{ref.size_bytes}:{ref.stamp}"
