@@ -31,7 +31,10 @@ class HeardWord:
 
 @dataclass(frozen=True, slots=True)
 class HeardSegment:
-    """A stretch of recognised text with the recogniser's own doubts about it."""
+    """A stretch of recognised text with the recogniser's own doubts about it.
+
+    ``attempt`` counts how often it had to be decoded again (0: the first text was believed).
+    """
 
     start_s: float
     end_s: float
@@ -41,6 +44,7 @@ class HeardSegment:
     no_speech_prob: float
     compression_ratio: float
     temperature: float = 0.0
+    attempt: int = 0
 
 
 class Recognizer(Protocol):

@@ -1,0 +1,382 @@
+"""Speech to text with any Whisper model in CTranslate2 form, through faster-whisper.
+
+Conventions
+-----------
+Audio is float32 mono at 16 kHz. Speech is packed into 30 s windows (`models.windows`); several windows are
+decoded as one batch, every window with the same prompt. A window whose text looks wrong is decoded again,
+first its pieces one by one, then with growing penalties on repetition. Sampling at a temperature, the
+usual remedy, is not used: CTranslate2 seeds its generator once per thread, so the same recording could
+give another text tomorrow and no receipt would hold.
+
+The encoder takes most of the time, so its output is kept for the last recordings: a second decode of
+the same spans with another prompt costs only the decoder.
+
+Table of contents: `WhisperOptions`, `WhisperRecognizer`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.windows import Piece, Window, gather, pack, quietest
+from pipeline.errors import ConfigError, ModelMissingError
+from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, Samples
+from pipeline.records import ModelId
+
+_FRAMES_PER_S = 100  # mel frames
+_WINDOW_FRAMES = 3000
+_PREPEND = "\"'“¿([{-《（"
+_APPEND = "\"'.。,，!！?？:：”)]}、》）；;…"
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperOptions:
+    """How to decode; everything here can change the text and so belongs to a receipt.
+
+    Attributes
+    ----------
+    beam_size : int
+    longest_s : float
+        Longest window, at most 30.
+    max_compression_ratio, min_avg_logprob, max_no_speech_prob : float
+        Beyond these a window's text is not believed (Whisper's own thresholds).
+    prompt_tokens : int
+        Most tokens a prompt and hotwords may take together.
+    tokens_per_s : float
+        Upper bound of tokens that speech can hold; ends loops early.
+    retries : tuple of (repetition penalty, n-gram that may not repeat)
+        Tried in order on what is still not believed.
+    """
+
+    beam_size: int = 5
+    longest_s: float = 29.0
+    max_compression_ratio: float = 2.4
+    min_avg_logprob: float = -1.0
+    max_no_speech_prob: float = 0.6
+    prompt_tokens: int = 180
+    tokens_per_s: float = 14.0
+    retries: tuple[tuple[float, int], ...] = ((1.1, 6), (1.3, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """Tokens of one window with the decoder's own doubts."""
+
+    tokens: list[int]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    windows: tuple[Window, ...]
+    encoded: Any
+
+
+class WhisperRecognizer:
+    """A `pipeline.ports.Recognizer` over one Whisper model.
+
+    Parameters
+    ----------
+    folder : Path
+        CTranslate2 files of any Whisper (see `models.fetch.installed`).
+    model : ModelId
+        What to call these weights in results.
+    device : {"auto", "cpu", "cuda"}
+    compute_type : str
+        ``auto`` is int8 on a CPU and float16 on a GPU.
+    cpu_threads : int
+        1 suits one worker process per core.
+    batch_size : int or None
+        Windows decoded together; None is 8 on a CPU and 16 on a GPU.
+    options : WhisperOptions
+
+    Raises
+    ------
+    ModelMissingError
+        The folder holds no usable Whisper model.
+    ConfigError
+        The device or compute type does not exist on this machine.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: ModelId,
+        *,
+        device: str = "auto",
+        compute_type: str = "auto",
+        cpu_threads: int = 1,
+        batch_size: int | None = None,
+        options: WhisperOptions | None = None,
+    ) -> None:
+        import ctranslate2
+        from faster_whisper import WhisperModel
+        from faster_whisper.tokenizer import Tokenizer
+
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() > 0 else "cpu"
+        if compute_type == "auto":
+            compute_type = "float16" if device == "cuda" else "int8"
+        for file in ("model.bin", "config.json", "tokenizer.json"):
+            if not (folder / file).is_file():
+                raise ModelMissingError(f"{folder} holds no {file}; expected a Whisper model for CTranslate2")
+        try:
+            self._whisper = WhisperModel(
+                str(folder),
+                device=device,
+                compute_type=compute_type,
+                cpu_threads=cpu_threads,
+                local_files_only=True,
+            )
+        except ValueError as error:
+            raise ConfigError(f"device '{device}' with compute type '{compute_type}': {error}") from error
+        except RuntimeError as error:
+            raise ModelMissingError(f"the Whisper model in {folder} cannot be loaded: {error}") from error
+        multilingual = self._whisper.model.is_multilingual
+        self._tokenizer = Tokenizer(
+            self._whisper.hf_tokenizer,
+            multilingual,
+            task="transcribe",
+            language="zh" if multilingual else "en",
+        )
+        self._model = model
+        self._batch_size = batch_size or (16 if device == "cuda" else 8)
+        self._options = options or WhisperOptions()
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Samples, list[_Batch]]] = OrderedDict()
+        self._suppressed = self._suppressed_tokens()
+
+    @property
+    def model(self) -> ModelId:
+        """Which weights answer."""
+        return self._model
+
+    @property
+    def options(self) -> WhisperOptions:
+        """How they are asked."""
+        return self._options
+
+    def forget(self) -> None:
+        """Drop what is kept of the last recordings."""
+        self._kept.clear()
+
+    def transcribe(
+        self,
+        samples: Samples,
+        *,
+        spans_s: Sequence[tuple[float, float]],
+        prompt: str | None = None,
+        hotwords: str | None = None,
+    ) -> list[HeardSegment]:
+        """Recognise the speech inside ``spans_s``.
+
+        Parameters
+        ----------
+        samples : ndarray of float32, shape (n,)
+            16 kHz mono.
+        spans_s : sequence of (start, end)
+            Where somebody speaks, in seconds.
+        prompt, hotwords : str, optional
+            Text that every window is told to have come before.
+
+        Returns
+        -------
+        list of HeardSegment
+            One for each continuous stretch of speech, in order of time; words are single characters with
+            the punctuation that follows them.
+        """
+        start = self._prompt(prompt, hotwords)
+        segments: list[HeardSegment] = []
+        for batch in self._encode(samples, spans_s):
+            decoded = self._generate(batch, start)
+            believed = [one if self._credible(one) else replace(one, tokens=[]) for one in decoded]
+            segments += self._segments(batch, believed)
+            for window, one, kept in zip(batch.windows, decoded, believed, strict=True):
+                if kept is not one:
+                    segments += self._again(samples, window, one, start)
+        return sorted(segments, key=lambda segment: segment.start_s)
+
+    def _prompt(self, prompt: str | None, hotwords: str | None) -> list[int]:
+        """Tokens before the text: hotwords, then the prompt, cut so that the window keeps its room."""
+        tokenizer = self._tokenizer
+        said: list[int] = tokenizer.encode(" " + prompt.strip()) if prompt else []
+        said = said[-self._options.prompt_tokens :]
+        room = self._options.prompt_tokens - len(said)
+        if hotwords and room > 0:
+            said = tokenizer.encode(" " + hotwords.strip())[:room] + said
+        before = [tokenizer.sot_prev, *said] if said else []
+        return [*before, *tokenizer.sot_sequence, tokenizer.no_timestamps]
+
+    def _suppressed_tokens(self) -> list[int]:
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        return list(get_suppressed_tokens(self._tokenizer, [-1]))
+
+    def _encode(self, samples: Samples, spans_s: Sequence[tuple[float, float]]) -> list[_Batch]:
+        key = (samples.__array_interface__["data"][0], samples.shape, tuple(spans_s))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][1]
+        duration_s = len(samples) / SAMPLE_RATE_HZ
+        longest_s = self._options.longest_s
+        windows = pack(spans_s, duration_s, longest_s=longest_s, quietest=quietest(samples))
+        size = self._batch_size
+        batches = [
+            self._encode_windows(samples, windows[at : at + size]) for at in range(0, len(windows), size)
+        ]
+        # The samples are kept with them so that their address cannot be given to another recording.
+        self._kept[key] = (samples, batches)
+        while len(self._kept) > 2:
+            self._kept.popitem(last=False)
+        return batches
+
+    def _encode_windows(self, samples: Samples, windows: Sequence[Window]) -> _Batch:
+        features = np.stack([self._features(gather(samples, window)) for window in windows])
+        return _Batch(tuple(windows), self._whisper.encode(features))
+
+    def _features(self, samples: Samples) -> np.ndarray[Any, np.dtype[np.float32]]:
+        features = self._whisper.feature_extractor(samples)[:, :_WINDOW_FRAMES]
+        padded = np.zeros((features.shape[0], _WINDOW_FRAMES), np.float32)
+        padded[:, : features.shape[1]] = features
+        return padded
+
+    def _generate(
+        self, batch: _Batch, start: list[int], *, penalty: float = 1.0, ngram: int = 0, attempt: int = 0
+    ) -> list[_Decoded]:
+        longest_s = max(window.duration_s for window in batch.windows)
+        room = int(24 + self._options.tokens_per_s * longest_s)
+        results = self._whisper.model.generate(
+            batch.encoded,
+            [start] * len(batch.windows),
+            beam_size=self._options.beam_size,
+            max_length=min(self._whisper.max_length, len(start) + room),
+            suppress_blank=True,
+            suppress_tokens=self._suppressed,
+            repetition_penalty=penalty,
+            no_repeat_ngram_size=ngram,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        decoded = []
+        for result in results:
+            tokens = list(result.sequences_ids[0])
+            total = result.scores[0] * len(tokens)
+            decoded.append(
+                _Decoded(
+                    tokens,
+                    avg_logprob=total / (len(tokens) + 1),
+                    no_speech_prob=result.no_speech_prob,
+                    compression_ratio=_compression_ratio(self._tokenizer.decode(tokens)),
+                    attempt=attempt,
+                )
+            )
+        return decoded
+
+    def _credible(self, decoded: _Decoded) -> bool:
+        options = self._options
+        if decoded.compression_ratio > options.max_compression_ratio:
+            return False
+        if decoded.avg_logprob >= options.min_avg_logprob:
+            return True
+        return decoded.no_speech_prob > options.max_no_speech_prob  # silence: nothing to try again
+
+    def _again(
+        self, samples: Samples, window: Window, first: _Decoded, start: list[int]
+    ) -> list[HeardSegment]:
+        """Decode a window that was not believed: its pieces alone, then with penalties; keep the best."""
+        segments = []
+        alone = len(window.pieces) == 1
+        for piece in window.pieces:
+            batch = self._encode_windows(samples, [Window((Piece(piece.start_s, piece.end_s),))])
+            tried = [first] if alone else self._generate(batch, start, attempt=1)
+            for number, (penalty, ngram) in enumerate(self._options.retries, start=2):
+                if self._credible(tried[-1]):
+                    break
+                tried += self._generate(batch, start, penalty=penalty, ngram=ngram, attempt=number)
+            limit = self._options.max_compression_ratio
+            best = max(tried, key=lambda one: (one.compression_ratio <= limit, one.avg_logprob))
+            segments += self._segments(batch, [best])
+        return segments
+
+    def _segments(self, batch: _Batch, decoded: Sequence[_Decoded]) -> list[HeardSegment]:
+        """Give every character its time by alignment, and cut the windows back into pieces."""
+        tokens = [[token for token in one.tokens if token < self._tokenizer.eot] for one in decoded]
+        frames = [
+            max(1, min(_WINDOW_FRAMES, round(window.duration_s * _FRAMES_PER_S))) for window in batch.windows
+        ]
+        alignments = self._whisper.find_alignment(self._tokenizer, tokens, batch.encoded, frames)
+        segments = []
+        for window, one, aligned in zip(batch.windows, decoded, alignments, strict=True):
+            rows: dict[int, list[HeardWord]] = {}
+            for word in _merge_marks(_trim(aligned)):
+                index, start_s, end_s = window.place(word.start_s, word.end_s)
+                rows.setdefault(index, []).append(HeardWord(word.text, start_s, end_s, word.probability))
+            for index, words in sorted(rows.items()):
+                segments.append(_segment(window.pieces[index], words, one))
+        return segments
+
+
+def _segment(piece: Piece, words: Sequence[HeardWord], decoded: _Decoded) -> HeardSegment:
+    text = "".join(word.text for word in words)
+    logprob = float(np.mean([np.log(max(word.probability, 1e-6)) for word in words]))
+    return HeardSegment(
+        start_s=round(piece.start_s, 3),
+        end_s=round(piece.end_s, 3),
+        text=text,
+        words=tuple(words),
+        avg_logprob=min(0.0, logprob),
+        no_speech_prob=decoded.no_speech_prob,
+        compression_ratio=_compression_ratio(text),
+        attempt=decoded.attempt,
+    )
+
+
+def _compression_ratio(text: str) -> float:
+    data = text.encode("utf-8")
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def _trim(aligned: Sequence[dict[str, Any]]) -> list[HeardWord]:
+    """Shorten characters that the alignment stretched over a pause.
+
+    A character lasts at most 2.5 medians: the alignment gives the silence before a phrase to its first
+    character and the silence after a phrase to its mark or last character.
+    """
+    spoken = [word for word in aligned if word["word"].strip()]
+    durations = [word["end"] - word["start"] for word in spoken if word["end"] > word["start"]]
+    most = 2.5 * min(0.5, float(np.median(durations))) if durations else 0.5
+    words: list[HeardWord] = []
+    for word in spoken:
+        start, end = float(word["start"]), float(word["end"])
+        if end - start > most:
+            after_mark = not words or words[-1].text[-1] in _APPEND
+            start, end = (end - most, end) if after_mark else (start, start + most)
+        words.append(HeardWord(word["word"], start, end, float(word["probability"])))
+    return words
+
+
+def _merge_marks(words: Sequence[HeardWord]) -> list[HeardWord]:
+    """Attach punctuation to the character before it, opening marks to the one after."""
+    merged: list[HeardWord] = []
+    opening = ""
+    for word in words:
+        text = word.text.strip()
+        if text in _PREPEND:
+            opening += text
+        elif text in _APPEND and merged:
+            last = merged[-1]
+            merged[-1] = HeardWord(last.text + text, last.start_s, last.end_s, last.probability)
+        elif text not in _APPEND:
+            spaced = word.text if word.text.isascii() else text
+            merged.append(HeardWord(opening + spaced, word.start_s, word.end_s, word.probability))
+            opening = ""
+    return merged
