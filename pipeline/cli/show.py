@@ -16,12 +16,10 @@ from pipeline.errors import InputError
     epilog="Example: zhijian show 20260105-0017 --results results/   |   zhijian show --results results/",
 )
 def show(
+    results: Annotated[str, typer.Option("--results", metavar="RESULTS", help="Folder of the results.")],
     call_id: Annotated[
         str | None, typer.Argument(metavar="CALL_ID", help="One call; without it, all calls.")
     ] = None,
-    results: Annotated[
-        str, typer.Option("--results", metavar="RESULTS", help="Folder of the results.")
-    ] = ...,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="What could not be scored, and why.")
     ] = False,

@@ -9,7 +9,7 @@ Table of contents: `NightPlan`, `plan_night`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from pathlib import PurePath
@@ -49,13 +49,39 @@ class NightPlan:
     waiting: int
 
 
+_Refusal = tuple[ZhijianError, str | None, str, str, date | None]
+
+
 @dataclass(slots=True)
 class _Draft:
-    tasks: list[CallTask]
-    refused: list[QuarantineRow]
+    """The plan while it is made."""
+
+    seen: Quarantined
+    now: datetime
+    run_id: str
+    tasks: list[CallTask] = field(default_factory=list)
+    refused: list[QuarantineRow] = field(default_factory=list)
     skipped: int = 0
     refused_units: int = 0
     waiting: int = 0
+
+    def refuse(self, entries: Sequence[_Refusal], stage: str) -> None:
+        """Quarantine one unit; rows that are stored already are not written again."""
+        fresh = False
+        for error, call_id, path, mark, day in entries:
+            previous = self.seen.get((call_id, path))
+            if previous is not None and previous.fingerprint == mark:
+                continue
+            fresh = True
+            row = QuarantineRow.of(
+                error, call_id=call_id, path=path, stage=stage, at=self.now, fingerprint=mark,
+                call_date=day, run_id=self.run_id, previous=previous,
+            )  # fmt: skip
+            self.refused.append(row)
+        if fresh:
+            self.refused_units += 1
+        else:
+            self.waiting += 1
 
 
 def plan_night(
@@ -66,6 +92,7 @@ def plan_night(
     recordings_path: str,
     scored: Mapping[str, Fingerprint],
     quarantined: Quarantined,
+    seen: Quarantined,
     key_id: str | None,
     sha256: Callable[[RecordingRef], str],
     now: datetime,
@@ -81,7 +108,10 @@ def plan_night(
     calls_path, recordings_path : str
         For the ``path`` column of the quarantine.
     scored, quarantined : mapping
-        What the store knows.
+        What the store knows of finished calls and of open matters.
+    seen : mapping
+        Every quarantine row that was ever written, also of calls that were scored later: what has been
+        said once is not said again every night.
     key_id : str or None
         Of the identity of this run; a changed key is a reason to try again.
     sha256 : callable
@@ -96,40 +126,24 @@ def plan_night(
     NightPlan
         ``calls_in == len(tasks) + skipped + refused_units + waiting``.
     """
-    draft = _Draft([], [])
+    draft = _Draft(seen, now, run_id)
     refs = {ref.call_id: ref for ref in recordings.refs}
     faulty: dict[str | None, list[RecordingProblem]] = {}
     for problem in recordings.problems:
         faulty.setdefault(problem.call_id, []).append(problem)
 
-    def refuse(entries: Sequence[tuple[ZhijianError, str | None, str, str, date | None]], stage: str) -> None:
-        """Quarantine one unit; rows that are known already are not written again."""
-        fresh = False
-        for error, call_id, path, mark, day in entries:
-            previous = quarantined.get((call_id, path))
-            if previous is not None and previous.fingerprint == mark:
-                continue
-            fresh = True
-            row = QuarantineRow.of(
-                error, call_id=call_id, path=path, stage=stage, at=now, fingerprint=mark,
-                call_date=day, run_id=run_id, previous=previous,
-            )  # fmt: skip
-            draft.refused.append(row)
-        if fresh:
-            draft.refused_units += 1
-        else:
-            draft.waiting += 1
-
     file_name = PurePath(calls_path).name
     for row_problem in table.problems:
         path = f"{file_name}:{row_problem.line}"
-        refuse([(row_problem.error, row_problem.call_id, path, str(row_problem.error), None)], "call_record")
+        draft.refuse(
+            [(row_problem.error, row_problem.call_id, path, str(row_problem.error), None)], "call_record"
+        )
 
     for call in table.records:
         day = call.started_at.date()
         if call.call_id in faulty:
             problems = faulty[call.call_id]
-            refuse([(p.error, call.call_id, p.uri, p.stamp, day) for p in problems], "recording")
+            draft.refuse([(p.error, call.call_id, p.uri, p.stamp, day) for p in problems], "recording")
         elif call.call_id in refs:
             ref = refs[call.call_id]
             known = scored.get(call.call_id)
@@ -153,27 +167,45 @@ def plan_night(
                 f"call {call.call_id}: no recording {call.call_id}.<audio>.<container> in {recordings_path}; "
                 "it is picked up when it arrives"
             )
-            refuse([(missing, call.call_id, recordings_path, "missing", day)], "recording")
+            draft.refuse([(missing, call.call_id, recordings_path, "missing", day)], "recording")
 
+    strays = _refuse_strays(draft, table, recordings.refs, faulty, file_name)
+    # Counted from the input, not from the decisions, so that the two can be held against each other.
+    return NightPlan(
+        calls_in=table.rows + strays,
+        tasks=tuple(draft.tasks),
+        skipped=draft.skipped,
+        refused=tuple(draft.refused),
+        refused_units=draft.refused_units,
+        waiting=draft.waiting,
+    )
+
+
+def _refuse_strays(
+    draft: _Draft,
+    table: CallTable,
+    refs: Sequence[RecordingRef],
+    faulty: Mapping[str | None, Sequence[RecordingProblem]],
+    file_name: str,
+) -> int:
+    """Quarantine recordings that no row of the call records speaks of; returns how many units they are."""
     rows = {call.call_id for call in table.records} | {p.call_id for p in table.problems if p.call_id}
-    strays = [ref for ref in recordings.refs if ref.call_id not in rows]
+    strays = [ref for ref in refs if ref.call_id not in rows]
     for ref in strays:
         error = UnexpectedRecordingError(
             f"call {ref.call_id}: the recording has no row in {file_name}; add the row and run again"
         )
-        refuse([(error, ref.call_id, ref.uri, recording_mark(ref), None)], "call_record")
-    nameless = faulty.pop(None, [])
-    for problem in nameless:
-        refuse([(problem.error, None, problem.uri, problem.stamp, None)], "recording")
-    faulty_strays = {call_id: group for call_id, group in faulty.items() if call_id not in rows}
-    for call_id, group in faulty_strays.items():
-        refuse([(p.error, call_id, p.uri, p.stamp, None) for p in group], "recording")
-
-    # Counted from the input, not from the decisions, so that the two can be held against each other.
-    calls_in = table.rows + len(strays) + len(nameless) + len(faulty_strays)
-    return NightPlan(
-        calls_in, tuple(draft.tasks), draft.skipped, tuple(draft.refused), draft.refused_units, draft.waiting
-    )
+        draft.refuse([(error, ref.call_id, ref.uri, recording_mark(ref), None)], "call_record")
+    units = len(strays)
+    for call_id, group in faulty.items():
+        if call_id is None:
+            for problem in group:
+                draft.refuse([(problem.error, None, problem.uri, problem.stamp, None)], "recording")
+            units += len(group)
+        elif call_id not in rows:
+            draft.refuse([(p.error, call_id, p.uri, p.stamp, None) for p in group], "recording")
+            units += 1
+    return units
 
 
 def recording_mark(ref: RecordingRef) -> str:

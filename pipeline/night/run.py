@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,20 +19,19 @@ from datetime import UTC, datetime
 
 from pipeline.callrecords import read_call_records
 from pipeline.errors import ConfigError
+from pipeline.night.account import Account
 from pipeline.night.plan import NightPlan, plan_night, recording_mark
 from pipeline.night.pool import HearingPool
 from pipeline.night.preflight import check_weights
 from pipeline.night.summary import NightSummary
 from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, open_identity
-from pipeline.results.entries import QuarantineRow, RunRow, ScoredCall
-from pipeline.results.receipts import code_version
+from pipeline.results.entries import QuarantineRow, ScoredCall
 from pipeline.results.store import Store
 from pipeline.settings import Settings
 from pipeline.vault.recordings import RecordingRef, list_recordings, read_recording
 
 COMMIT_EVERY_S = 20.0
 BATCHES_IN_FLIGHT = 2
-WORST_SHOWN = 10
 OnProgress = Callable[[float], None]
 
 
@@ -85,15 +83,9 @@ class Night:
         self._store = store
         self._settings = settings
         self._key_id = key_id
-        self._started_at = started_at
-        self._start_s = time.monotonic()
+        self._account = Account(run_id, plan, started_at)
         self._lock = threading.Lock()
         self._pool: HearingPool | None = None
-        self._ends: dict[str, str] = {}
-        self._reasons: Counter[str] = Counter(row.kind for row in plan.refused)
-        self._stage_s: Counter[str] = Counter()
-        self._audio_s = 0.0
-        self._scores: list[tuple[float, str, str]] = []
 
     def describe(self) -> str:
         """One line for a log: what is ahead."""
@@ -112,7 +104,7 @@ class Night:
         StorageError
             Results could not be written; what was committed stays, and the batch may be repeated.
         """
-        todo = [task for task in batch.tasks if task.call.call_id not in self._ends]
+        todo = [task for task in batch.tasks if task.call.call_id not in self._account.ends]
         outcomes: list[Scored | Failed] = []
         committed_s = time.monotonic()
         try:
@@ -129,8 +121,8 @@ class Night:
         finally:
             # also when interrupted: what was heard is worth keeping
             self._commit(outcomes)
-        ends = Counter(self._ends[task.call.call_id] for task in batch.tasks)
-        return BatchCount(ends["scored"], ends["quarantined"], ends["skipped"])
+        ids = [task.call.call_id for task in batch.tasks]
+        return BatchCount(*(self._account.count(ids, end) for end in ("scored", "quarantined", "skipped")))
 
     def close(self) -> NightSummary:
         """Hold calls in against calls out, and record the run.
@@ -144,41 +136,7 @@ class Night:
         AccountingError
             They do not add up.
         """
-        if self.plan.refused:
-            self._store.commit(quarantined=self.plan.refused)
-        ends = Counter(self._ends.values())
-        ended_at = datetime.now(UTC)
-        summary = NightSummary(
-            run_id=self.run_id,
-            started_at=self._started_at,
-            ended_at=ended_at,
-            calls_in=self.plan.calls_in,
-            scored=ends["scored"],
-            quarantined=ends["quarantined"] + self.plan.refused_units + self.plan.waiting,
-            skipped=ends["skipped"] + self.plan.skipped,
-            waiting=self.plan.waiting,
-            audio_s=self._audio_s,
-            wall_s=time.monotonic() - self._start_s,
-            stage_s=dict(self._stage_s),
-            reasons=dict(self._reasons),
-            worst=tuple(
-                (call_id, score, grade) for score, call_id, grade in sorted(self._scores)[:WORST_SHOWN]
-            ),
-        )
-        summary.check()
-        self._store.record_run(
-            RunRow(
-                run_id=self.run_id,
-                started_at=self._started_at,
-                ended_at=ended_at,
-                audio_s=summary.audio_s,
-                wall_s=summary.wall_s,
-                versions={"zhijian": code_version(), "model": self._settings.model},
-                details={f"cpu_{stage}_s": round(seconds, 3) for stage, seconds in self._stage_s.items()},
-                **summary.counts(),
-            )
-        )
-        return summary
+        return self._account.close(self._store, model=self._settings.model)
 
     def stop(self) -> None:
         """End the worker processes; safe to call twice, and while a batch is being worked on."""
@@ -211,20 +169,7 @@ class Night:
         scored = [self._scored_call(o, now) for o in outcomes if isinstance(o, Scored)]
         failed = [self._quarantine_row(o, now) for o in outcomes if isinstance(o, Failed)]
         with self._lock:
-            committed = self._store.commit(scored, failed)
-            for outcome in outcomes:
-                call_id = outcome.task.call.call_id
-                if isinstance(outcome, Failed):
-                    self._ends[call_id] = "quarantined"
-                    self._reasons[outcome.kind] += 1
-                elif call_id in committed.dropped:
-                    self._ends[call_id] = "skipped"
-                else:
-                    self._ends[call_id] = "scored"
-                    self._audio_s += outcome.hearing.duration_s
-                    self._stage_s.update(outcome.hearing.stage_s)
-                    if outcome.judgement.score is not None:
-                        self._scores.append((outcome.judgement.score, call_id, outcome.judgement.grade))
+            self._account.book(scored, failed, self._store.commit(scored, failed))
 
     def _scored_call(self, outcome: Scored, now: datetime) -> ScoredCall:
         task = outcome.task
@@ -294,6 +239,7 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
         recordings_path=settings.recordings,
         scored=store.scored_fingerprints(call.call_id for call in table.records),
         quarantined=store.quarantined(),
+        seen=store.quarantined(include_resolved=True),
         key_id=identity.key_id,
         sha256=_sha256,
         now=started_at,

@@ -15,7 +15,6 @@ import signal
 import sys
 import traceback
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ from pipeline.records import CallRecord, Hearing, Judgement
 from pipeline.vault.recordings import RecordingRef
 
 if TYPE_CHECKING:
-    from pipeline.judging.rulebook import Rulebook
     from pipeline.ports import Diarizer, Recognizer
     from pipeline.vault.keys import Identity
 
@@ -83,6 +81,7 @@ class Ears:
     def __init__(self, setup: WorkerSetup) -> None:
         from models import load_recognizer
         from pipeline.hearing.lexicon import load_lexicon
+        from pipeline.judging.rulebook import load_rulebook
 
         self._setup = setup
         self._recognizer: Recognizer = load_recognizer(
@@ -95,7 +94,7 @@ class Ears:
         self._identity = open_identity(setup.identity)
         self._diarizer: Diarizer | None = None
         self._lexicon = load_lexicon(setup.rulebook)
-        self._rulebooks: dict[date, Rulebook] = {}
+        self._rulebook = load_rulebook(setup.rulebook)
 
     def diarizer(self) -> Diarizer:
         """Load the diarization models when the first mono call asks for them."""
@@ -109,14 +108,6 @@ class Ears:
                 threads=self._setup.threads,
             )
         return self._diarizer
-
-    def rulebook(self, on: date) -> Rulebook:
-        """Rules in force on the call's local day."""
-        if on not in self._rulebooks:
-            from pipeline.judging.rulebook import load_rulebook
-
-            self._rulebooks[on] = load_rulebook(self._setup.rulebook, on=on)
-        return self._rulebooks[on]
 
     def score(self, task: CallTask) -> Scored | Failed:
         """Decrypt, decode, hear and judge one call.
@@ -149,7 +140,7 @@ class Ears:
                 recording_sha256=sealed.sha256,
             )
             stage = "judge"
-            judgement = judge(hearing, task.call, self.rulebook(task.call.started_at.date()))
+            judgement = judge(hearing, task.call, self._rulebook)
         except ZhijianError as error:
             return Failed(task, stage, error.kind, str(error), error.transient)
         except MemoryError:
