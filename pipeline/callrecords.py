@@ -22,7 +22,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
-from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import CallRecordError, DuplicateCallError
@@ -181,7 +180,6 @@ def from_json(text: str) -> CallRecord:
     values["started_at"] = datetime.fromisoformat(values["started_at"])
     if values.get("do_not_call_since") is not None:
         values["do_not_call_since"] = date.fromisoformat(values["do_not_call_since"])
-    values["extra"] = MappingProxyType(values.get("extra", {}))
     return CallRecord(**values)
 
 
@@ -246,7 +244,7 @@ def _parse_row(row: Mapping[str, Any], *, line: int, where: str) -> CallRecord |
         for column, value in row.items()
         if column and column not in KNOWN_COLUMNS and not _is_empty(value)
     }
-    return CallRecord(**values, extra=MappingProxyType(extra))
+    return CallRecord(**values, extra=extra)
 
 
 def _is_empty(value: object) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Dates = str | date | Iterable[str | date]
 _ORDER = ("call_id", "version", "source", "turn", "event", "path", "started_at")
+_GAPS = frozenset({"filler_count"})
+"""Whole numbers that may be unknown: always ``Int64``, whatever the data of the day."""
 
 
 def load(
@@ -54,9 +56,9 @@ def load(
     Returns
     -------
     pandas.DataFrame
-        Numbers that may be unknown are ``Int64`` or ``float64`` with gaps, times are timestamps with
-        an offset, ``call_date`` is a timestamp at midnight, ``words`` and ``evidence`` are lists of
-        dicts. Sorted by call, version and position.
+        Whole numbers are ``int64`` (``Int64`` where they may be unknown), other numbers ``float64``,
+        times are timestamps with an offset, ``call_date`` is a timestamp at midnight, ``words`` and
+        ``evidence`` are lists of dicts. Sorted by call, version and position.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def load(
 
     check_table(table)
     store = Store.open(results)
-    if not (store.dates() or store.quarantined(include_resolved=True)):
+    if store.is_empty():
         raise ResultsError(f"{store.place}: holds no results yet; `zhijian score` fills it")
     days = None if dates is None else [_iso_date(day) for day in _many(dates, (str, date))]
     wanted = None if call_ids is None else set(_many(call_ids, (str,)))
@@ -147,8 +149,10 @@ def _frame(table: pa.Table) -> pd.DataFrame:
         column = table[field.name]
         if pa.types.is_list(field.type):
             columns[field.name] = pd.Series(column.to_pylist(), dtype=object)
-        elif pa.types.is_integer(field.type) and column.null_count:
+        elif field.name in _GAPS:
             columns[field.name] = column.to_pandas(types_mapper=lambda _: pd.Int64Dtype())
+        elif pa.types.is_integer(field.type):
+            columns[field.name] = column.cast(pa.int64()).to_pandas()
         elif pa.types.is_date(field.type):
             columns[field.name] = column.cast(pa.timestamp("s")).to_pandas()
         else:

@@ -12,8 +12,9 @@ from datetime import date, datetime
 from types import MappingProxyType
 
 from pipeline.callrecords import record_hash
-from pipeline.errors import StorageError, TransientError, WorkerDiedError, ZhijianError
+from pipeline.errors import InputError, StorageError, TransientError, WorkerDiedError, ZhijianError
 from pipeline.records import CallRecord, Hearing, Judgement
+from pipeline.results.receipts import receipt_inputs
 
 _TRANSIENT_KINDS = frozenset(kind.kind for kind in (TransientError, StorageError, WorkerDiedError))
 
@@ -37,6 +38,13 @@ class ScoredCall:
         store holds a higher one at commit, another run was faster and this entry is dropped.
     run_id, scored_by, reason : str or None
         Who asked for it, and why (a rescore).
+    receipt_inputs : str
+        Derived; see `pipeline.results.receipts`.
+
+    Raises
+    ------
+    InputError
+        If the hearing or the judgement holds what cannot be stored (NaN, half a character).
     """
 
     call: CallRecord
@@ -50,6 +58,20 @@ class ScoredCall:
     run_id: str | None = None
     scored_by: str | None = None
     reason: str | None = None
+    receipt_inputs: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse at once what could not be stored, so that one call cannot spoil its batch."""
+        if self.scored_at.utcoffset() is None:
+            raise InputError(f"call {self.call.call_id}: scored_at needs an offset from UTC")
+        try:
+            inputs = receipt_inputs(self.call, self.hearing, self.judgement)
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"call {self.call.call_id}: its hearing or judgement holds a value that cannot be stored "
+                f"({type(error).__name__}); numbers must be finite and text valid"
+            ) from error
+        object.__setattr__(self, "receipt_inputs", inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +170,17 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What the latest stored version of a call was made from, so that no call is heard twice."""
+    """What the latest stored version of a call was made from, so that no call is heard twice.
+
+    ``call_date`` is the partition it lies in.
+    """
 
     version: int
     recording_sha256: str
     recording_size_bytes: int
     recording_stamp: str
     call_record_sha256: str
+    call_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ def _encode(value: Any) -> Any:
         return _fields(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if hasattr(value, "item"):  # a numpy scalar is stored as the plain number it holds
+        return value.item()
     raise TypeError(f"no canonical form for {type(value).__name__}")
 
 

@@ -1,6 +1,7 @@
 """Records into Arrow tables: one function a dataset.
 
-Table of contents: `scores`, `verdicts`, `turns`, `events`, `hearings`, `quarantine`, `runs`; `parquet`.
+Table of contents: `scores`, `verdicts`, `turns`, `events`, `hearings`, `moves`, `quarantine`, `runs`;
+`parquet`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pipeline.callrecords import as_json, record_hash
 from pipeline.errors import InputError
 from pipeline.records import Event, Hearing
 from pipeline.results.entries import QuarantineRow, RunRow, ScoredCall
-from pipeline.results.receipts import receipt, receipt_inputs
+from pipeline.results.receipts import receipt
 from pipeline.results.schemas import EVIDENCE_TYPE, WORDS_TYPE, schema_of
 
 Numbered = Sequence[tuple[ScoredCall, int]]
@@ -35,11 +36,10 @@ def scores(calls: Numbered) -> pa.Table:
 def _score_row(entry: ScoredCall, version: int) -> dict[str, Any]:
     call, hearing, judgement = entry.call, entry.hearing, entry.judgement
     measures = judgement.measures
-    inputs = receipt_inputs(call, hearing, judgement)
     return {
         "call_id": call.call_id,
         "version": version,
-        "scored_at": _moment(entry.scored_at, "scored_at"),
+        "scored_at": entry.scored_at,
         "direction": call.direction,
         "agent_id": call.agent_id,
         "agent_name": call.agent_name,
@@ -74,8 +74,8 @@ def _score_row(entry: ScoredCall, version: int) -> dict[str, Any]:
         "run_id": entry.run_id,
         "scored_by": entry.scored_by,
         "reason": entry.reason,
-        "receipt": receipt(inputs),
-        "receipt_inputs": inputs,
+        "receipt": receipt(entry.receipt_inputs),
+        "receipt_inputs": entry.receipt_inputs,
     }
 
 
@@ -181,6 +181,11 @@ def hearings(calls: Numbered) -> pa.Table:
     return _table("hearings", columns)
 
 
+def moves(rows: Sequence[tuple[str, int]]) -> pa.Table:
+    """One row a call that left a partition: its id, and the version that lies elsewhere."""
+    return _table("moves", {"call_id": [row[0] for row in rows], "version": [row[1] for row in rows]})
+
+
 def quarantine(rows: Sequence[QuarantineRow]) -> pa.Table:
     """One row a failure."""
     names = schema_of("quarantine").names
@@ -214,7 +219,7 @@ BY_CALL: Mapping[str, Callable[[Numbered], pa.Table]] = {
 def parquet(table: pa.Table) -> bytes:
     """Write the table as the bytes of a zstd-compressed Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=3)
+    pq.write_table(table, sink, compression="zstd", compression_level=3, write_page_checksum=True)
     return bytes(sink.getvalue().to_pybytes())
 
 

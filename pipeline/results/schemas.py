@@ -215,6 +215,11 @@ _HEARINGS = (
     Column("settings_hash", _TEXT, _SHA, "Hash of the hearing settings", "听辨设置哈希"),
 )
 
+_MOVES = (
+    Column("call_id", _TEXT, _ID, "Call whose date was corrected and that left this partition", "通话编号"),
+    Column("version", _INT, _COUNT, "Version that lies in another partition", "评分版本"),
+)
+
 _QUARANTINE = (
     Column("call_id", _TEXT, _ID, "Call id, if it is known", "通话编号"),
     Column("path", _TEXT, "path or URI", "Recording, or call records file and line", "文件"),
@@ -255,10 +260,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "turns": _TURNS,
     "events": _EVENTS,
     "hearings": _HEARINGS,
+    "moves": _MOVES,
     "quarantine": _QUARANTINE,
     "runs": _RUNS,
 }
 BY_CALL: tuple[str, ...] = ("scores", "verdicts", "turns", "events", "hearings")
+
+
+PUBLIC: tuple[str, ...] = tuple(name for name in TABLES if name != "moves")
 
 
 def check_table(name: str) -> str:
@@ -270,7 +279,7 @@ def check_table(name: str) -> str:
         Listing the datasets there are.
     """
     if name not in TABLES:
-        raise InputError(f"no result table {name!r}; expected one of: {', '.join(TABLES)}")
+        raise InputError(f"no result table {name!r}; expected one of: {', '.join(PUBLIC)}")
     return name
 
 

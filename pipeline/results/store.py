@@ -12,7 +12,7 @@ Table of contents: `Store`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ _FINGERPRINT_COLUMNS = (
     "recording_size_bytes",
     "recording_stamp",
     "call_record_sha256",
+    "call_date",
 )
 
 
@@ -182,6 +183,10 @@ class Store:
             self._storage, table, columns=columns, dates=dates, call_ids=call_ids, latest=latest
         )
 
+    def is_empty(self) -> bool:
+        """Whether nothing has ever been stored here."""
+        return not any(self._storage.files(table) for table in ("scores", "quarantine", "runs"))
+
     def dates(self) -> list[str | None]:
         """Partitions of ``scores``, sorted; None = unknown date."""
         return list(dict.fromkeys(file.call_date for file in self._storage.files("scores")))
@@ -220,7 +225,8 @@ class Store:
                 else:
                     numbered.append((entry, version + 1))
             failures = self._continued(quarantined)
-            self._storage.commit([*_call_files(numbered), *_quarantine_files(failures)])
+            moved = self._moves(numbered)
+            self._storage.commit([*_call_files(numbered, moved), *_quarantine_files(failures)])
             self._remember(numbered, failures)
         return Committed(
             versions={entry.call.call_id: version for entry, version in numbered},
@@ -273,10 +279,21 @@ class Store:
                 recording_size_bytes=entry.recording_size_bytes,
                 recording_stamp=entry.recording_stamp,
                 call_record_sha256=record_hash(entry.call),
+                call_date=entry.call.started_at.date().isoformat(),
             )
         for row in failures:
             self._quarantine[row.key] = row
         self._generation = self._storage.generation()
+
+    def _moves(self, numbered: Sequence[tuple[ScoredCall, int]]) -> dict[str, list[tuple[str, int]]]:
+        """Calls that leave a partition because their date was corrected, by that partition."""
+        moves: dict[str, list[tuple[str, int]]] = {}
+        for entry, version in numbered:
+            known = self._known.get(entry.call.call_id)
+            day = entry.call.started_at.date().isoformat()
+            if known is not None and known.call_date is not None and known.call_date != day:
+                moves.setdefault(known.call_date, []).append((entry.call.call_id, version))
+        return moves
 
     def _continued(self, quarantined: Sequence[QuarantineRow]) -> list[QuarantineRow]:
         from dataclasses import replace
@@ -308,7 +325,8 @@ class Store:
         found: dict[str, Fingerprint] = {}
         for call_id, version, *rest in zip(*columns, strict=True):
             if call_id not in found or found[call_id].version < version:
-                found[call_id] = Fingerprint(version, *rest)
+                *facts, day = rest
+                found[call_id] = Fingerprint(version, *facts, None if day is None else day.isoformat())
         return found
 
     def _latest_quarantine(self) -> dict[tuple[str | None, str], QuarantineRow]:
@@ -328,10 +346,15 @@ def _microseconds(row: QuarantineRow) -> int:
     return round(row.last_seen.timestamp() * 1_000_000)
 
 
-def _call_files(numbered: Sequence[tuple[ScoredCall, int]]) -> Iterable[NewFile]:
+def _call_files(
+    numbered: Sequence[tuple[ScoredCall, int]], moves: Mapping[str, Sequence[tuple[str, int]]]
+) -> Iterable[NewFile]:
     if not numbered:
         return
     from pipeline.results import rows
+
+    for day, gone in sorted(moves.items()):
+        yield NewFile("moves", day, rows.parquet(rows.moves(gone)))
 
     by_date: dict[str, list[tuple[ScoredCall, int]]] = {}
     for entry, version in numbered:

@@ -30,6 +30,7 @@ _HEARING_COLUMNS = (
     "settings_hash",
 )
 _TURN_COLUMNS = ("role", "start_s", "end_s", "text", "spoken", "raw", "confidence", "loudness_db", "pitch_hz")
+_WORD_COLUMNS = ("text", "start_s", "end_s", "confidence")
 _EVENT_COLUMNS = ("kind", "start_s", "end_s", "role", "text", "confidence")
 
 
@@ -66,8 +67,8 @@ def stored_hearing(store: Store, call_id: str, version: int | None = None) -> tu
         raise InputError(f"{store.place}: call {call_id} has no version {version}; there are: {there}")
     day = row["call_date"]
     dates = [None if day is None else day.isoformat()]
-    parts = [store.read(name, dates=dates, call_ids=[call_id], latest=False) for name in ("turns", "events")]
-    turns, events = (_grouped(part) for part in parts)
+    turns = _turns_by_call(store.read("turns", dates=dates, call_ids=[call_id], latest=False))
+    events = _events_by_call(store.read("events", dates=dates, call_ids=[call_id], latest=False))
     key = (call_id, row["version"])
     return _hearing(row, turns.get(key, ()), events.get(key, ())), from_json(row["call_record"])
 
@@ -86,35 +87,55 @@ def stored_hearings(
     for day in store.dates():
         if dates is not None and day not in dates:
             continue
-        turns = _grouped(store.read("turns", dates=[day]))
-        events = _grouped(store.read("events", dates=[day]))
+        turns = _turns_by_call(store.read("turns", dates=[day]))
+        events = _events_by_call(store.read("events", dates=[day]))
         for row in store.read("hearings", dates=[day]).to_pylist():
             key = (row["call_id"], row["version"])
             yield _hearing(row, turns.get(key, ()), events.get(key, ())), from_json(row["call_record"])
 
 
-def _grouped(table: pa.Table) -> dict[tuple[str, int], list[dict[str, Any]]]:
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        groups.setdefault((row["call_id"], row["version"]), []).append(row)
+def _turns_by_call(table: pa.Table) -> dict[tuple[str, int], list[tuple[int, Turn]]]:
+    # Column by column: a dict for each word would make this five times slower.
+    import pyarrow.compute as pc
+
+    words = table["words"].combine_chunks()
+    fields = [words.flatten().field(name).to_pylist() for name in _WORD_COLUMNS]
+    flat = [Word(*values) for values in zip(*fields, strict=True)]
+    lengths = pc.list_value_length(words).to_pylist()
+    groups: dict[tuple[str, int], list[tuple[int, Turn]]] = {}
+    columns = [table[name].to_pylist() for name in ("call_id", "version", "turn", *_TURN_COLUMNS)]
+    position = 0
+    for length, call_id, version, index, *values in zip(lengths, *columns, strict=True):
+        turn = Turn(
+            **dict(zip(_TURN_COLUMNS, values, strict=True)), words=tuple(flat[position : position + length])
+        )
+        position += length
+        groups.setdefault((call_id, version), []).append((index, turn))
+    return groups
+
+
+def _events_by_call(table: pa.Table) -> dict[tuple[str, int], list[tuple[int, Event]]]:
+    import pyarrow.compute as pc
+
+    heard = table.filter(pc.equal(table["source"], "hearing"))
+    groups: dict[tuple[str, int], list[tuple[int, Event]]] = {}
+    columns = [heard[name].to_pylist() for name in ("call_id", "version", "event", *_EVENT_COLUMNS)]
+    for call_id, version, index, *values in zip(*columns, strict=True):
+        event = Event(**dict(zip(_EVENT_COLUMNS, values, strict=True)))
+        groups.setdefault((call_id, version), []).append((index, event))
     return groups
 
 
 def _hearing(
-    row: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]
+    row: Mapping[str, Any], turns: Sequence[tuple[int, Turn]], events: Sequence[tuple[int, Event]]
 ) -> Hearing:
-    heard = sorted(
-        (event for event in events if event["source"] == "hearing"), key=lambda event: int(event["event"])
-    )
     return Hearing(
         **{name: row[name] for name in _HEARING_COLUMNS},
         models=tuple(ModelId(**model) for model in json.loads(row["models"])),
-        turns=tuple(_turn(turn) for turn in sorted(turns, key=lambda turn: int(turn["turn"]))),
-        events=tuple(Event(**{name: event[name] for name in _EVENT_COLUMNS}) for event in heard),
+        turns=tuple(turn for _, turn in sorted(turns, key=_index)),
+        events=tuple(event for _, event in sorted(events, key=_index)),
     )
 
 
-def _turn(row: Mapping[str, Any]) -> Turn:
-    return Turn(
-        **{name: row[name] for name in _TURN_COLUMNS}, words=tuple(Word(**word) for word in row["words"])
-    )
+def _index(pair: tuple[int, Any]) -> int:
+    return pair[0]
