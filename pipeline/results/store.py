@@ -323,10 +323,10 @@ class Store:
         table = reading.scan("hearings", files, columns=_FINGERPRINT_COLUMNS, call_ids=wanted)
         columns: list[list[Any]] = [table[name].to_pylist() for name in _FINGERPRINT_COLUMNS]
         found: dict[str, Fingerprint] = {}
-        for call_id, version, *rest in zip(*columns, strict=True):
+        for call_id, version, sha256, size, stamp, record, day in zip(*columns, strict=True):
             if call_id not in found or found[call_id].version < version:
-                *facts, day = rest
-                found[call_id] = Fingerprint(version, *facts, None if day is None else day.isoformat())
+                call_date = None if day is None else day.isoformat()
+                found[call_id] = Fingerprint(version, sha256, size, stamp, record, call_date)
         return found
 
     def _latest_quarantine(self) -> dict[tuple[str | None, str], QuarantineRow]:
