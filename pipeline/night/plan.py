@@ -98,6 +98,7 @@ def plan_night(
     now: datetime,
     run_id: str,
     retry_quarantined: bool = False,
+    missing: str = "recording <call_id>.<audio>.<container>",
 ) -> NightPlan:
     """Decide for every unit whether it is heard, skipped or quarantined.
 
@@ -120,6 +121,8 @@ def plan_night(
     run_id : str
     retry_quarantined : bool
         Try quarantined recordings again though nothing changed.
+    missing : str
+        What a call without it lacks, for the message.
 
     Returns
     -------
@@ -163,11 +166,10 @@ def plan_night(
             # The recording was moved away after it had been scored: nothing is lost by that.
             draft.skipped += 1
         else:
-            missing = RecordingMissingError(
-                f"call {call.call_id}: no recording {call.call_id}.<audio>.<container> in {recordings_path}; "
-                "it is picked up when it arrives"
+            absent = RecordingMissingError(
+                f"call {call.call_id}: no {missing} in {recordings_path}; picked up when it arrives"
             )
-            draft.refuse([(missing, call.call_id, recordings_path, "missing", day)], "recording")
+            draft.refuse([(absent, call.call_id, recordings_path, "missing", day)], "recording")
 
     strays = _refuse_strays(draft, table, recordings.refs, faulty, file_name)
     # Counted from the input, not from the decisions, so that the two can be held against each other.

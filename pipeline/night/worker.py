@@ -146,11 +146,11 @@ class Ears:
         except MemoryError:
             return Failed(task, stage, "out_of_memory", "the worker ran out of memory on this call", True)
         except Exception as error:  # noqa: BLE001 - one call's surprise must not end the night; it is quarantined
-            return Failed(task, stage, "internal_error", _describe(error), False)
+            return Failed(task, stage, "internal_error", describe_defect(error), False)
         return Scored(task, hearing, judgement)
 
 
-def _describe(error: Exception) -> str:
+def describe_defect(error: Exception) -> str:
     """Type and place of an unexpected error; its own text may quote a transcript and stays out."""
     frames = traceback.extract_tb(error.__traceback__)
     frame = frames[-1] if frames else None
