@@ -156,6 +156,9 @@ class Hearing:
     models : tuple of ModelId
     settings_hash : str
         Hash over the hearing settings that can change the result.
+    notes : tuple of str
+        What a person should know of the recording, as stable codes: ``dual_mono``, ``crosstalk``,
+        ``one_sided``, ``agent_channel_contradicted``, ``third_voice``.
     stage_s : mapping of str to float
         CPU seconds spent by stage; for the run report, not part of any receipt.
     """
@@ -173,6 +176,7 @@ class Hearing:
     roles_from: RolesFrom = "content"
     models: tuple[ModelId, ...] = ()
     settings_hash: str = ""
+    notes: tuple[str, ...] = ()
     stage_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
 
