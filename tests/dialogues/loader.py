@@ -211,7 +211,7 @@ def load_file(path: Path, part: Part) -> list[Dialogue]:
 
 
 def _draw(seed: str) -> Random:
-    return Random(int.from_bytes(sha256(seed.encode()).digest()[:8], "big"))  # noqa: S311
+    return Random(int.from_bytes(sha256(seed.encode()).digest()[:8], "big"))
 
 
 def _call(raw: Mapping[str, Any], direction: Direction, part: Part) -> CallRecord:

@@ -9,6 +9,7 @@ Table of contents: `spoken_length`, `filler_marks`, `cut_ins`; `time_window`, `s
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, time
@@ -64,9 +65,9 @@ def filler_marks(text: str) -> int:
 
 
 def cut_ins(turns: Sequence[Turn]) -> int:
-    """How often the agent starts to talk (more than a back-channel) 0.8 s or more before the customer ends."""
+    """How often the agent starts to talk (no mere back-channel) 0.8 s or more before the customer ends."""
     count = 0
-    for before, after in zip(turns, turns[1:], strict=False):
+    for before, after in itertools.pairwise(turns):
         if before.role == "customer" and after.role == "agent" and not _LONE.match(after.text):
             count += before.end_s - after.start_s >= 0.8
     return count
