@@ -125,7 +125,7 @@ class WhisperRecognizer:
 
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() > 0 else "cpu"
-        if compute_type == "auto":
+        if compute_type in ("auto", "default"):
             compute_type = "float16" if device == "cuda" else "int8"
         for file in ("model.bin", "config.json", "tokenizer.json"):
             if not (folder / file).is_file():
