@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pipeline.callrecords import from_json
@@ -67,16 +68,15 @@ def stored_hearing(store: Store, call_id: str, version: int | None = None) -> tu
         raise InputError(f"{store.place}: call {call_id} has no version {version}; there are: {there}")
     day = row["call_date"]
     dates = [None if day is None else day.isoformat()]
-    turns = _turns_by_call(store.read("turns", dates=dates, call_ids=[call_id], latest=False))
-    events = _events_by_call(store.read("events", dates=dates, call_ids=[call_id], latest=False))
-    key = (call_id, row["version"])
-    return _hearing(row, turns.get(key, ()), events.get(key, ())), from_json(row["call_record"])
+    turns = _ByCall(store.read("turns", dates=dates, call_ids=[call_id], latest=False))
+    events = _ByCall(store.read("events", dates=dates, call_ids=[call_id], latest=False))
+    return _hearing(row, turns, events), from_json(row["call_record"])
 
 
 def stored_hearings(
     store: Store, *, dates: Collection[str | None] | None = None
 ) -> Iterator[tuple[Hearing, CallRecord]]:
-    """Yield the latest version of every stored call, one partition in memory at a time.
+    """Yield the latest version of every stored call, one partition's columns in memory at a time.
 
     Parameters
     ----------
@@ -87,55 +87,70 @@ def stored_hearings(
     for day in store.dates():
         if dates is not None and day not in dates:
             continue
-        turns = _turns_by_call(store.read("turns", dates=[day]))
-        events = _events_by_call(store.read("events", dates=[day]))
+        turns = _ByCall(store.read("turns", dates=[day]))
+        events = _ByCall(store.read("events", dates=[day]))
         for row in store.read("hearings", dates=[day]).to_pylist():
-            key = (row["call_id"], row["version"])
-            yield _hearing(row, turns.get(key, ()), events.get(key, ())), from_json(row["call_record"])
+            yield _hearing(row, turns, events), from_json(row["call_record"])
 
 
-def _turns_by_call(table: pa.Table) -> dict[tuple[str, int], list[tuple[int, Turn]]]:
-    # Column by column: a dict for each word would make this five times slower.
-    import pyarrow.compute as pc
+class _ByCall:
+    """Rows of a table by call and version; they become records only when a call is asked for.
 
-    words = table["words"].combine_chunks()
-    fields = [words.flatten().field(name).to_pylist() for name in _WORD_COLUMNS]
-    flat = [Word(*values) for values in zip(*fields, strict=True)]
-    lengths = pc.list_value_length(words).to_pylist()
-    groups: dict[tuple[str, int], list[tuple[int, Turn]]] = {}
-    columns = [table[name].to_pylist() for name in ("call_id", "version", "turn", *_TURN_COLUMNS)]
-    position = 0
-    for length, call_id, version, index, *values in zip(lengths, *columns, strict=True):
-        turn = Turn(
-            **dict(zip(_TURN_COLUMNS, values, strict=True)), words=tuple(flat[position : position + length])
-        )
-        position += length
-        groups.setdefault((call_id, version), []).append((index, turn))
-    return groups
+    A night's words are compact as Arrow columns and enormous as Python objects.
+    """
 
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table.combine_chunks()
+        self._spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        keys = zip(table["call_id"].to_pylist(), table["version"].to_pylist(), strict=True)
+        start = 0
+        for key, rows in groupby(keys):  # a call's rows were written together
+            length = sum(1 for _ in rows)
+            self._spans.setdefault(key, []).append((start, length))
+            start += length
 
-def _events_by_call(table: pa.Table) -> dict[tuple[str, int], list[tuple[int, Event]]]:
-    import pyarrow.compute as pc
-
-    heard = table.filter(pc.equal(table["source"], "hearing"))
-    groups: dict[tuple[str, int], list[tuple[int, Event]]] = {}
-    columns = [heard[name].to_pylist() for name in ("call_id", "version", "event", *_EVENT_COLUMNS)]
-    for call_id, version, index, *values in zip(*columns, strict=True):
-        event = Event(**dict(zip(_EVENT_COLUMNS, values, strict=True)))
-        groups.setdefault((call_id, version), []).append((index, event))
-    return groups
+    def of(self, call_id: str, version: int) -> list[pa.Table]:
+        spans = self._spans.get((call_id, version), ())
+        return [self._table.slice(start, length) for start, length in spans]
 
 
-def _hearing(
-    row: Mapping[str, Any], turns: Sequence[tuple[int, Turn]], events: Sequence[tuple[int, Event]]
-) -> Hearing:
-    return Hearing(
-        **{name: row[name] for name in _HEARING_COLUMNS},
-        models=tuple(ModelId(**model) for model in json.loads(row["models"])),
-        turns=tuple(turn for _, turn in sorted(turns, key=_index)),
-        events=tuple(event for _, event in sorted(events, key=_index)),
-    )
+def _turns(parts: Sequence[pa.Table]) -> tuple[Turn, ...]:
+    found: list[tuple[int, Turn]] = []
+    for part in parts:
+        words = part["words"].combine_chunks()
+        flat = words.flatten()
+        heard = [
+            Word(*values)
+            for values in zip(*(flat.field(name).to_pylist() for name in _WORD_COLUMNS), strict=True)
+        ]
+        end = 0
+        columns = [part[name].to_pylist() for name in ("turn", *_TURN_COLUMNS)]
+        for count, index, *values in zip(words.value_lengths().to_pylist(), *columns, strict=True):
+            start, end = end, end + count
+            named = dict(zip(_TURN_COLUMNS, values, strict=True))
+            found.append((index, Turn(**named, words=tuple(heard[start:end]))))
+    return tuple(turn for _, turn in sorted(found, key=_index))
+
+
+def _events(parts: Sequence[pa.Table]) -> tuple[Event, ...]:
+    found = [
+        (row["event"], Event(**{name: row[name] for name in _EVENT_COLUMNS}))
+        for part in parts
+        for row in part.to_pylist()
+        if row["source"] == "hearing"
+    ]
+    return tuple(event for _, event in sorted(found, key=_index))
 
 
 def _index(pair: tuple[int, Any]) -> int:
     return pair[0]
+
+
+def _hearing(row: Mapping[str, Any], turns: _ByCall, events: _ByCall) -> Hearing:
+    key = (row["call_id"], row["version"])
+    return Hearing(
+        **{name: row[name] for name in _HEARING_COLUMNS},
+        models=tuple(ModelId(**model) for model in json.loads(row["models"])),
+        turns=_turns(turns.of(*key)),
+        events=_events(events.of(*key)),
+    )
