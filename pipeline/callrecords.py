@@ -129,7 +129,7 @@ def read_call_records(path: object) -> CallTable:
     """
     place = str(path)
     outcomes: list[tuple[int, CallRecord | RowProblem]] = []
-    for line, row in read_rows(place, required=REQUIRED_COLUMNS):
+    for line, row in read_rows(place, required=REQUIRED_COLUMNS, one_line=KNOWN_COLUMNS):
         if isinstance(row, CallRecordError):
             outcomes.append((line, RowProblem(line, None, row)))
         else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import CallRecordError, InputError
@@ -25,7 +25,9 @@ _JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 _MAX_BYTES = 4 * 1024**3
 
 
-def read_rows(place: str, *, required: Sequence[str]) -> Iterator[tuple[int, Row | CallRecordError]]:
+def read_rows(
+    place: str, *, required: Sequence[str], one_line: Collection[str] = ()
+) -> Iterator[tuple[int, Row | CallRecordError]]:
     """Read a table file row by row.
 
     Parameters
@@ -35,6 +37,9 @@ def read_rows(place: str, *, required: Sequence[str]) -> Iterator[tuple[int, Row
     required : sequence of str
         Columns without which a CSV or Parquet file makes no sense. (JSON Lines has no header; there
         every row answers for itself.)
+    one_line : collection of str
+        Columns of a CSV whose values never hold a line break. One that does comes of a stray
+        quotation mark, and believing it would swallow the rows in between.
 
     Yields
     ------
@@ -62,7 +67,7 @@ def read_rows(place: str, *, required: Sequence[str]) -> Iterator[tuple[int, Row
     if place.lower().endswith(_JSON_LINES_SUFFIXES) or text.lstrip()[:1] == "{":
         yield from _json_rows(text, place=place)
     else:
-        yield from _csv_rows(text, place=place, required=required)
+        yield from _csv_rows(text, place=place, required=required, one_line=one_line)
 
 
 def _decoded(data: bytes, *, place: str) -> str:
@@ -96,7 +101,7 @@ def _check_columns(columns: Sequence[str], *, place: str, required: Sequence[str
 
 
 def _csv_rows(
-    text: str, *, place: str, required: Sequence[str]
+    text: str, *, place: str, required: Sequence[str], one_line: Collection[str]
 ) -> Iterator[tuple[int, Row | CallRecordError]]:
     # The csv module would swallow the rest of the file after a quote that is never closed. So a bad
     # record costs one physical line, and reading starts afresh on the next one.
@@ -122,11 +127,14 @@ def _csv_rows(
             problem = unreadable
             if not problem and len(cells) != len(header):
                 problem = f"expected {len(header)} columns, found {len(cells)}"
+            row = dict(zip(header, cells, strict=False))
+            if not problem and used > 1 and any("\n" in row[name] for name in one_line if name in row):
+                problem = "a quotation mark is open at the end of the line"
             if problem:
                 yield line, CallRecordError(f"{place}:{line}: {problem}")
                 index = line
                 break
-            yield line, dict(zip(header, cells, strict=True))
+            yield line, row
         else:
             return
 

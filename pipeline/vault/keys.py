@@ -150,17 +150,18 @@ def load_identity(path: str | os.PathLike[str]) -> Identity:
     """
     place = Path(path)
     try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang it
     except FileNotFoundError:
         raise KeyMaterialError(f"{place}: no such identity file; `zhijian keys new DIR` makes one") from None
     except OSError as error:
         raise KeyMaterialError(f"{place}: identity file cannot be opened ({error.strerror})") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise KeyMaterialError(
+            f"{place}: expected an identity file, found something else (a folder or a device)"
+        )
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyMaterialError(
-                f"{place}: expected an identity file, found something else (a folder or a device)"
-            )
         if status.st_mode & 0o077:
             found = stat.S_IMODE(status.st_mode)
             raise KeyMaterialError(
