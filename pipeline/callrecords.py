@@ -154,6 +154,7 @@ def call_id_problem(call_id: str) -> str | None:
         (not call_id, "call_id is empty"),
         (len(call_id) > MAX_CALL_ID_CHARS, f"call_id has more than {MAX_CALL_ID_CHARS} characters"),
         ("/" in call_id or "\\" in call_id, "call_id holds a path separator"),
+        ('"' in call_id, "call_id holds a quotation mark"),
         (call_id.startswith("."), "call_id starts with a dot"),
         (not call_id.isprintable(), "call_id holds control or invisible characters"),
         (call_id != call_id.strip(), "call_id starts or ends with a space"),
