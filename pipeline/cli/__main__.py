@@ -1,0 +1,6 @@
+"""``python -m pipeline.cli`` is the ``zhijian`` command."""
+
+from pipeline.cli.main import run
+
+if __name__ == "__main__":
+    run()
