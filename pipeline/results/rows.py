@@ -68,6 +68,7 @@ def _score_row(entry: ScoredCall, version: int) -> dict[str, Any]:
         "role_confidence": hearing.role_confidence,
         "layout": hearing.layout,
         "roles_from": hearing.roles_from,
+        "notes": list(hearing.notes),
         "rulebook_version": judgement.rulebook_version,
         "rulebook_hash": judgement.rulebook_hash,
         "asr_model": asr_model(hearing),
@@ -161,6 +162,7 @@ def hearings(calls: Numbered) -> pa.Table:
         "recording_stamp": [entry.recording_stamp for entry, _ in calls],
         "call_record_sha256": [record_hash(entry.call) for entry, _ in calls],
         "call_record": [as_json(entry.call) for entry, _ in calls],
+        "notes": [list(entry.hearing.notes) for entry, _ in calls],
         "models": [
             _json([dataclasses.asdict(model) for model in entry.hearing.models]) for entry, _ in calls
         ],

@@ -116,6 +116,13 @@ _SCORES = (
     Column(
         "roles_from", _TEXT, "call_record | content | transcript", "What decided who is the agent", "角色依据"
     ),
+    Column(
+        "notes",
+        pa.list_(_TEXT),
+        "list of codes",
+        "What to know of the recording, such as third_voice",
+        "提示",
+    ),
     Column("rulebook_version", _TEXT, _TEXT_UNIT, "Version of the rulebook", "规则版本"),
     Column("rulebook_hash", _TEXT, _SHA, "Hash of the rulebook", "规则哈希"),
     Column("asr_model", _TEXT, _TEXT_UNIT, "Recogniser's model", "识别模型"),
@@ -210,6 +217,13 @@ _HEARINGS = (
     Column("role_confidence", _FLOAT, _SHARE, "How sure it is who is the agent", "角色置信度"),
     Column(
         "roles_from", _TEXT, "call_record | content | transcript", "What decided who is the agent", "角色依据"
+    ),
+    Column(
+        "notes",
+        pa.list_(_TEXT),
+        "list of codes",
+        "What to know of the recording, such as third_voice",
+        "提示",
     ),
     Column("models", _TEXT, "JSON", "Models that heard the call: name, task, sha256", "模型"),
     Column("settings_hash", _TEXT, _SHA, "Hash of the hearing settings", "听辨设置哈希"),
