@@ -1,0 +1,1 @@
+"""Benchmarks whose output is committed under ``docs/``; run them with ``make bench``."""
