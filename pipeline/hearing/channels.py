@@ -61,6 +61,8 @@ class ChannelLimits:
         At least this much one-sided speech is needed to estimate a leak.
     min_gain_db : float
         Subtraction is kept only when it lowers the leaked side by this much where it is estimated.
+    raised_db : float
+        A side that stays within this of its floor while the other speaks hears nothing of it.
     """
 
     dual_mono_db: float = 30.0
@@ -69,7 +71,8 @@ class ChannelLimits:
     leak_taps: int = 128
     leak_lag_s: float = 0.25
     min_leak_s: float = 2.0
-    min_gain_db: float = 2.0
+    min_gain_db: float = 1.0
+    raised_db: float = 4.0
 
 
 def frame_levels_db(samples: Samples) -> Levels:
@@ -142,7 +145,7 @@ class Leak:
     lag : int
         Samples at 16 kHz; may be negative by a few.
     leak_db : float
-        Median level difference between source and leaked side where only the source speaks.
+        Level difference between source and leaked side where only the source speaks.
     gain_db : float
         By how much subtraction lowers the leaked side there.
     """
@@ -207,12 +210,29 @@ def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | Non
     right = np.array([cross[(lag + k) % size] for k in range(limits.leak_taps)])
     path = np.asarray(solve_toeplitz(auto, right), dtype=np.float64)
     cleaned = _subtracted(source, other, path, lag)
-    before = other_db[frames]
-    after = frame_levels_db(cleaned)[frames]
-    gain_db = float(np.median(before - after))
+    before = _power_db(other_db[frames])
+    gain_db = before - _power_db(frame_levels_db(cleaned)[frames])
     if gain_db < limits.min_gain_db:
         return None
-    return Leak(path, lag, float(np.median(source_db[frames] - before)), gain_db)
+    return Leak(path, lag, _power_db(source_db[frames]) - before, gain_db)
+
+
+def _power_db(levels_db: Levels) -> float:
+    """Level of the mean power of frames."""
+    return float(10.0 * np.log10(np.mean(10.0 ** (levels_db / 10.0))))
+
+
+def is_raised(source: Samples, other: Samples, *, limits: ChannelLimits | None = None) -> bool:
+    """Whether ``other`` rises above its own floor while only ``source`` speaks: something leaks.
+
+    True also when there is too little one-sided speech to tell.
+    """
+    limits = limits or ChannelLimits()
+    source_db, other_db = frame_levels_db(source), frame_levels_db(other)
+    frames = _only_source(source_db, other_db, limits.gate_db)
+    if frames.sum() * FRAME_S < limits.min_leak_s:
+        return True
+    return _power_db(other_db[frames]) - max(noise_floor_db(other_db), -80.0) > limits.raised_db
 
 
 def _subtracted(source: Samples, other: Samples, path: NDArray[np.float64], lag: int) -> Samples:
@@ -244,10 +264,13 @@ class Separated:
     channels : ndarray, shape (2, n)
     leaks : tuple of Leak or None
         ``leaks[i]``: what channel ``1 - i`` left in channel ``i``.
+    raised : tuple of bool
+        ``raised[i]``: whether channel ``i`` still rises while only the other one speaks.
     """
 
     channels: Samples
     leaks: tuple[Leak | None, Leak | None]
+    raised: tuple[bool, bool] = (True, True)
 
 
 def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Separated:
@@ -263,15 +286,14 @@ def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Sepa
     left, right = channels[0], channels[1]
     into_right = leak_between(left, right, limits=limits)
     into_left = leak_between(right, left, limits=limits)
-    return Separated(
-        np.stack(
-            [
-                without_leak(right, left, into_left) if into_left else left,
-                without_leak(left, right, into_right) if into_right else right,
-            ]
-        ),
-        (into_left, into_right),
+    cleaned = np.stack(
+        [
+            without_leak(right, left, into_left) if into_left else left,
+            without_leak(left, right, into_right) if into_right else right,
+        ]
     )
+    raised = tuple(is_raised(cleaned[1 - i], cleaned[i], limits=limits) for i in (0, 1))
+    return Separated(cleaned, (into_left, into_right), (raised[0], raised[1]))
 
 
 def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:
@@ -329,7 +351,8 @@ def gated_spans(
     -----
     Where a leak was subtracted, a side is dropped only when it is no louder than the remainder
     that subtraction leaves (leak plus gain, less a margin); where none was found, the plain rule
-    holds: the other side is active and ``gate_db`` louder. Whole spans that lie mostly behind
+    holds: the other side is active and ``gate_db`` louder. A side that hears nothing of the other
+    is not gated at all. Whole spans that lie mostly behind
     the gate go as a whole: a leaked word's tail survives a frame-wise gate.
     """
     limits = limits or ChannelLimits()
@@ -338,6 +361,9 @@ def gated_spans(
     masks = [_mask(spans[i], count) for i in (0, 1)]
     kept: list[list[Span]] = []
     for i in (0, 1):
+        if not parted.raised[i]:
+            kept.append(_closed(spans[i], 0.0))
+            continue
         leak = parted.leaks[i]
         margin = limits.gate_db
         if leak is not None:

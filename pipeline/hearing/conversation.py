@@ -11,6 +11,7 @@ Table of contents: `TurnLimits`, `InterruptionLimits`, `Backchannels`, `LineLimi
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -75,9 +76,10 @@ class AgitationLimits:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All limits of one file; ``version`` is part of what a score remembers."""
+    """All limits of one file; ``digest`` is the sha256 of its text."""
 
     version: str
+    digest: str
     turns: TurnLimits
     interruption: InterruptionLimits
     dead_air_min_s: float
@@ -189,6 +191,7 @@ def load_conversation(path: Path | None = None) -> Conversation:
         raise RulebookError("\n".join(reader.problems))
     return Conversation(
         version=str(version),
+        digest=hashlib.sha256(source.encode()).hexdigest(),
         turns=TurnLimits(**turns),
         interruption=InterruptionLimits(**interruption),
         dead_air_min_s=dead_air["min_s"],

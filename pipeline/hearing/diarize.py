@@ -11,7 +11,7 @@ Conventions
 Times in seconds; activations are probabilities of shape (windows, frames, voices).
 
 Table of contents: `DiarizeLimits`, `Windows`, `Stretch`, `single_voice_stretches`,
-`window_links`, `two_groups`, `voice_activations`, `parties`.
+`window_links`, `two_groups`, `speech_and_overlap`, `party_frames`, `parties`.
 
 References
 ----------
@@ -49,8 +49,11 @@ class DiarizeLimits:
     least_piece_s, most_piece_s : float
         Stretches are cut into pieces of at most ``most_piece_s`` for embedding; shorter than
         ``least_piece_s`` are not embedded and follow the windows' links alone.
-    link_weight : float
-        Weight of the windows' agreement against the embeddings.
+    same_weight, other_weight : float
+        Weight of a window's "one voice" and "two voices" against the embeddings. Similar voices often
+        share a number, one voice seldom gets two: the second says more.
+    overlap_onset : float
+        Probability from which two speak at once.
     gap_s, least_s : float
         Pauses of one party shorter than ``gap_s`` are filled; stretches shorter than ``least_s`` dropped.
     """
@@ -59,7 +62,9 @@ class DiarizeLimits:
     onset: float = 0.5
     least_piece_s: float = 0.4
     most_piece_s: float = 3.0
-    link_weight: float = 0.5
+    same_weight: float = 0.02
+    other_weight: float = 0.1
+    overlap_onset: float = 0.5
     gap_s: float = 0.1
     least_s: float = 0.1
 
@@ -161,17 +166,18 @@ def _same_voice(windows: Windows, left: int, right: int) -> bool:
     return bool(together[voice_a].argmax() == voice_b and together[:, voice_b].argmax() == voice_a)
 
 
-def window_links(windows: Windows, pieces: Sequence[Stretch], *, onset: float) -> Array:
-    """Sum up, in seconds, what the windows say of each pair of pieces: one voice (+) or two (-).
+def window_links(windows: Windows, pieces: Sequence[Stretch], *, onset: float) -> tuple[Array, Array]:
+    """Sum up, in seconds, what the windows say of each pair of pieces.
 
     Returns
     -------
-    ndarray, shape (pieces, pieces)
-        Symmetric, zero on the diagonal: for each window that sees both, the shorter one's seconds,
-        averaged over the windows that cover a moment.
+    same, other : ndarray, shape (pieces, pieces)
+        Symmetric, zero on the diagonal, >= 0: for each window that sees both, the shorter one's
+        seconds, shared out between "one voice" and "two voices", averaged over the windows that
+        cover a moment.
     """
     count = len(pieces)
-    links = np.zeros((count, count))
+    same, other = np.zeros((count, count)), np.zeros((count, count))
     cover = windows.window_s / windows.step_s
     for window in range(windows.voices.shape[0]):
         first = windows.first(window)
@@ -189,11 +195,13 @@ def window_links(windows: Windows, pieces: Sequence[Stretch], *, onset: float) -
         held = np.stack(shares)
         length = np.maximum(held.sum(axis=1), 1e-9)
         share = held / length[:, None]
-        same = 2.0 * (share @ share.T) - 1.0
-        weight = np.minimum.outer(length, length)
-        links[np.ix_(seen, seen)] += same * weight / cover
-    np.fill_diagonal(links, 0.0)
-    return links
+        alike = share @ share.T
+        weight = np.minimum.outer(length, length) / cover
+        same[np.ix_(seen, seen)] += alike * weight
+        other[np.ix_(seen, seen)] += (1.0 - alike) * weight
+    np.fill_diagonal(same, 0.0)
+    np.fill_diagonal(other, 0.0)
+    return same, other
 
 
 def _objective(groups: NDArray[np.int64], vectors: Array, links: Array) -> float:
@@ -260,39 +268,57 @@ def two_groups(vectors: Array, links: Array, *, wanted: int = 2) -> NDArray[np.i
     return solved[int(np.argmax(values))]
 
 
-def voice_activations(
-    windows: Windows, pieces: Sequence[Stretch], groups: NDArray[np.int64], *, wanted: int = 2
-) -> Array:
-    """Average the windows' voices after giving each local voice to a party.
+def speech_and_overlap(windows: Windows) -> tuple[Array, Array]:
+    """Average over the windows how probably anybody speaks, and two at once.
 
     Returns
     -------
-    ndarray, shape (frames, wanted)
-        Probability that each party speaks.
+    speech, overlap : ndarray, shape (frames,)
+        The middle of a window counts most.
     """
-    from scipy.optimize import linear_sum_assignment
-
     total, per_window = windows.frames, windows.voices.shape[1]
-    truth = np.zeros((total, wanted))
-    for piece, group in zip(pieces, groups, strict=True):
-        truth[piece.first : piece.last, group] = 1.0
-    summed, seen = np.zeros((total, wanted)), np.zeros(total)
-    hann = np.hanning(per_window + 2)[1:-1] + 1e-3
+    ordered = np.sort(windows.voices, axis=2)
+    sums, seen = np.zeros((2, total)), np.zeros(total)
+    weight = np.hanning(per_window + 2)[1:-1] + 1e-3
     for window in range(windows.voices.shape[0]):
         first = windows.first(window)
         end = min(first + per_window, total)
-        if end <= first:
-            continue
-        voices = windows.voices[window, : end - first]
-        # Inside a window, two local voices are never one party.
-        rows, columns = linear_sum_assignment(-(voices.T @ truth[first:end]))
-        given = np.zeros((end - first, wanted))
-        given[:, columns] = voices[:, rows]
-        weight = hann[: end - first]
-        summed[first:end] += given * weight[:, None]
-        seen[first:end] += weight
-    average: Array = summed / np.maximum(seen, 1e-9)[:, None]
-    return average
+        if end > first:
+            size = end - first
+            sums[0, first:end] += ordered[window, :size, -1] * weight[:size]
+            sums[1, first:end] += ordered[window, :size, -2] * weight[:size]
+            seen[first:end] += weight[:size]
+    sums /= np.maximum(seen, 1e-9)
+    return sums[0], sums[1]
+
+
+def party_frames(
+    windows: Windows, pieces: Sequence[Stretch], groups: NDArray[np.int64], *, limits: DiarizeLimits
+) -> NDArray[np.bool_]:
+    """Frames in which each party speaks.
+
+    Where one voice is heard it belongs to the party of its piece, whatever number the window
+    gave it: two similar voices often share one. Frames of two voices belong to both parties.
+
+    Returns
+    -------
+    ndarray of bool, shape (frames, 2)
+    """
+    speech, overlap = speech_and_overlap(windows)
+    owner = np.full(windows.frames, -1, dtype=np.int64)
+    for piece, group in zip(pieces, groups, strict=True):
+        owner[piece.first : piece.last] = group
+    known = np.flatnonzero(owner >= 0)
+    everywhere = np.arange(windows.frames)
+    after = np.clip(np.searchsorted(known, everywhere), 0, len(known) - 1)
+    before = np.clip(after - 1, 0, len(known) - 1)
+    nearer = np.abs(known[before] - everywhere) <= np.abs(known[after] - everywhere)
+    owner = owner[np.where(nearer, known[before], known[after])]
+    active = np.zeros((windows.frames, 2), dtype=bool)
+    active[everywhere, owner] = speech > limits.onset
+    both = overlap > limits.overlap_onset
+    active[both] = True
+    return active
 
 
 def _runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -321,17 +347,18 @@ def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[Sp
     long = [i for i, p in enumerate(pieces) if p.frames * frame_s >= limits.least_piece_s]
     vectors = np.zeros((len(pieces), 1))
     if long:
-        spans = [(pieces[i].first * frame_s, pieces[i].last * frame_s) for i in long]
-        embedded = np.asarray(embed(spans), dtype=np.float64)
+        places = [(pieces[i].first * frame_s, pieces[i].last * frame_s) for i in long]
+        embedded = np.asarray(embed(places), dtype=np.float64)
         vectors = np.zeros((len(pieces), embedded.shape[1]))
         vectors[long] = embedded * np.array([[pieces[i].frames * frame_s] for i in long])
-    links = limits.link_weight * window_links(windows, pieces, onset=limits.onset)
+    same, other = window_links(windows, pieces, onset=limits.onset)
+    links = limits.same_weight * same - limits.other_weight * other
     groups = two_groups(vectors, links)
-    activations = voice_activations(windows, pieces, groups)
+    active = party_frames(windows, pieces, groups, limits=limits)
     found: list[SpeakerStretch] = []
-    for speaker in range(activations.shape[1]):
-        spans = []
-        for begin, end in _runs(activations[:, speaker] > limits.onset):
+    for speaker in range(active.shape[1]):
+        spans: list[tuple[float, float]] = []
+        for begin, end in _runs(active[:, speaker]):
             if spans and begin * frame_s - spans[-1][1] < limits.gap_s:
                 spans[-1] = (spans[-1][0], end * frame_s)
             else:

@@ -16,6 +16,7 @@ Table of contents: `Cue`, `RoleCues`, `load_role_cues`; `Line`, `Voice`, `agent_
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import math
 import re
@@ -49,9 +50,10 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class RoleCues:
-    """All cues and the weights of what is not a phrase."""
+    """All cues and the weights of what is not a phrase; ``digest`` is the sha256 of the file's text."""
 
     version: str
+    digest: str
     cues: tuple[Cue, ...]
     claim_weight: float
     contradiction: float
@@ -148,6 +150,7 @@ def load_role_cues(path: Path | None = None) -> RoleCues:
         raise RulebookError("\n".join(problems))
     return RoleCues(
         version=data["version"],
+        digest=hashlib.sha256(source.encode()).hexdigest(),
         cues=tuple(cue for cue in cues if cue is not None),
         nin_most=int(data["nin_most"]),
         **{key: float(data[key]) for key in _NUMBERS if key != "nin_most"},
