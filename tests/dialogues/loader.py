@@ -12,8 +12,9 @@ A file of ``dev/`` or ``heldout/`` is TOML: ``direction`` and a list of ``[[dial
     A rule that is due only on an event (a refusal, a transfer, …) is ``not_applicable`` unless named.
 ``recommends``, ``refuses``, ``harassment``, ``asks_not_to_be_called``
     What happened, as the reader sees it; makes the rules that depend on it compulsory to label.
-``rate``
-    The agent's characters a minute; otherwise drawn from the id.
+``rate``, ``agent_snr_db``
+    The agent's characters a minute, otherwise drawn from the id; the speech-to-noise ratio that hearing
+    found, otherwise the call is a transcript without audio.
 
 Everything drawn is drawn from the dialogue's id, so a file always loads to the same calls.
 
@@ -289,7 +290,7 @@ def _hand_labels(raw: Mapping[str, Any]) -> dict[str, VerdictKind | None]:
 
 def _compulsory(raw: Mapping[str, Any], call: CallRecord, turns: Sequence[Turn]) -> list[str]:
     """Rules that nobody but a reader can label in this dialogue."""
-    names = ["greeting"]
+    names = ["greeting"] + (["background_noise"] if "agent_snr_db" in raw else [])
     if call.direction == "outbound":
         names += ["identity_disclosure", "purpose_stated"]
         names += ["recommendation_disclaimer"] if raw.get("recommends") else []
@@ -327,8 +328,6 @@ def _dialogue(raw: Mapping[str, Any], direction: Direction, part: Part) -> Dialo
         labels["handling_time"] = reference.handling_time(call, duration)
         if call.transferred_to:
             labels |= {"no_forced_hangup": None, "further_needs": None}
-    if snr is not None:
-        labels["background_noise"] = None
     labels |= hand
     for rule in INBOUND if direction == "outbound" else OUTBOUND:
         if rule in hand:

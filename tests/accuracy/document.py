@@ -1,0 +1,161 @@
+"""The judging section of ``docs/accuracy.md`` and the figures behind it.
+
+Table of contents: `section`, `write`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.accuracy.alignment import error_rate
+from tests.accuracy.noise import load_confusions
+from tests.dialogues.loader import load
+
+if TYPE_CHECKING:
+    from pipeline.judging.rulebook import Rulebook
+    from tests.accuracy.judging import RuleTally, Tally
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "accuracy.md"
+FIGURES = ROOT / "tests" / "accuracy" / "judging.json"
+BEGIN, END = "<!-- judging: begin (made by `make accuracy`, do not edit) -->", "<!-- judging: end -->"
+CONDITIONS = {
+    "clean": "clean text",
+    "noised": "noised text (3 seeds)",
+    "recognised": "whisper-base's own text",
+}
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _overview(parts: Mapping[str, Mapping[str, Tally]]) -> list[str]:
+    lines = [
+        "| dialogues | transcript | calls | verdicts | right | uncertain | wrong fatals | fatals missed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for part, found in parts.items():
+        for name, tally in found.items():
+            lines.append(
+                f"| {part} | {CONDITIONS[name]} | {tally.calls} | {tally.labels} "
+                f"| {_percent(tally.right, tally.labels)} | {_percent(tally.uncertain, tally.labels)} "
+                f"| {len(tally.wrong_fatals)} | {tally.missed_fatals} |"
+            )
+    return lines
+
+
+def _phrases(parts: Mapping[str, Mapping[str, Tally]]) -> list[str]:
+    lines = [
+        "| dialogues | transcript | phrases said | found by keyword | found by sound | false hits, keyword "
+        "| false hits, sound |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for part, found in parts.items():
+        for name, tally in found.items():
+            one = tally.phrases
+            lines.append(
+                f"| {part} | {CONDITIONS[name]} | {one.said} | {_percent(one.by_keyword, one.said)} "
+                f"| {_percent(one.by_sound, one.said)} | {one.false_by_keyword} | {one.false_by_sound} |"
+            )
+    return lines
+
+
+def _rule(rule: RuleTally) -> str:
+    return (
+        f"{rule.labels} | {_percent(rule.right, rule.labels)} | {_percent(rule.applied_right, rule.applied)} "
+        f"| {_percent(rule.failed_rightly, rule.failed)} | {_percent(rule.failed_rightly, rule.should_fail)} "
+        f"| {rule.uncertain} | {_percent(rule.keyword_right, rule.keyword_cases)}"
+    )
+
+
+def _rules(tally: Tally) -> list[str]:
+    lines = [
+        "| rule | labels | right | right where it applies | precision of fail | recall of fail | uncertain "
+        "| plain keywords right |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return lines + [f"| `{rule_id}` | {_rule(rule)} |" for rule_id, rule in tally.rules.items()]
+
+
+def _noise_rate() -> float:
+    from pipeline.mandarin import normalised
+    from tests.accuracy.noise import noised
+
+    errors = length = 0.0
+    for one in load("dev"):
+        heard = {turn.start_s: normalised(turn.text) for turn in noised(one.hearing, one.id, 1).turns}
+        for turn in one.hearing.turns:
+            said = normalised(turn.text)
+            errors += error_rate(said, heard.get(turn.start_s, "")) * len(said) / 100
+            length += len(said)
+    return 100 * errors / length
+
+
+def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str:
+    """The section as Markdown."""
+    known = load_confusions()
+    provenance = known.table["provenance"]
+    seconds = sum(tally.seconds for found in parts.values() for tally in found.values())
+    calls = sum(tally.calls for found in parts.values() for tally in found.values())
+    heldout = parts["heldout"]
+    lines = [
+        BEGIN,
+        "## Judging",
+        "",
+        f"Rulebook {rulebook.version}, hash `{rulebook.hash[:12]}`. {len(load('dev'))} development and "
+        f"{len(load('heldout'))} held-out dialogues (`tests/dialogues/`), labelled from the standard alone; "
+        "rules were written with the development part in view only. Counted are the rules of a call's own "
+        "direction that carry a label; what is honestly ambiguous carries none. *Uncertain* is not right.",
+        "",
+        *_overview(parts),
+        "",
+        f"Noised text: errors drawn from confusions of whisper-base on telephone audio "
+        f"({sum(provenance['utterances'].values())} utterances, CER {known.cer:.1f} %; noised text "
+        f"{_noise_rate():.1f} %). whisper-base's own text: dialogues spoken by a synthesiser, 8 kHz A-law, "
+        "with line noise or babble.",
+        "",
+        "### Mandated and banned phrases: looking for characters against matching by sound",
+        "",
+        "Twenty phrases of the standard; said = stands in the clean turn, found = in what was heard of it.",
+        "",
+        *_phrases(parts),
+        "",
+        "### Held-out, per rule, whisper-base's own text and noised text together",
+        "",
+        *_rules(_together(heldout["noised"], heldout["recognised"])),
+        "",
+        "### Held-out, per rule, clean text",
+        "",
+        *_rules(heldout["clean"]),
+        "",
+        "### Development, per rule, clean text",
+        "",
+        *_rules(parts["dev"]["clean"]),
+        "",
+        f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",
+        END,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _together(one: Tally, other: Tally) -> Tally:
+    from tests.accuracy.judging import _sum
+
+    return _sum([one, other])
+
+
+def write(text: str, figures: Mapping[str, Any]) -> None:
+    """Replace the section in the document (or append it) and write the figures."""
+    before = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else "# Accuracy\n\n"
+    if BEGIN in before and END in before:
+        head, rest = before.split(BEGIN, 1)
+        after = head + text.rstrip("\n") + rest.split(END, 1)[1]
+    else:
+        after = before.rstrip("\n") + "\n\n" + text
+    DOCUMENT.write_text(after, encoding="utf-8")
+    FIGURES.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
