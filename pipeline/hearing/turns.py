@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from pipeline.errors import InputError
 from pipeline.hearing.conversation import Backchannels, InterruptionLimits, TurnLimits
+from pipeline.hearing.transcript import written
 from pipeline.records import ROLES, Event, Role, Turn, Word
 
 Span = tuple[float, float]
@@ -124,9 +125,7 @@ def _turn(role: Role, words: Sequence[Word], span: Span | None) -> Turn:
     )
     weights = [max(len(w.text.strip()), 1) for w in kept]
     confidence = sum(w.confidence * n for w, n in zip(kept, weights, strict=True)) / sum(weights)
-    return Turn(
-        role, start_s, end_s, "".join(w.text for w in kept).strip(), confidence=confidence, words=kept
-    )
+    return Turn(role, start_s, end_s, written(kept), confidence=confidence, words=kept)
 
 
 def turns_of(

@@ -1,0 +1,147 @@
+"""hear() with the fake recogniser: order, determinism, silence, layouts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from models.fake import FakeDiarizer, FakeRecognizer
+from pipeline.errors import SilentAudioError
+from pipeline.hearing.audio import Recording
+from pipeline.hearing.hear import hear
+from pipeline.hearing.lexicon import HearingLexicon, load_lexicon
+from pipeline.records import CallRecord
+
+
+@pytest.fixture(scope="module")
+def lexicon() -> HearingLexicon:
+    return load_lexicon()
+
+
+def make_call(**changes: object) -> CallRecord:
+    fields: dict[str, object] = {
+        "call_id": "C1",
+        "direction": "inbound",
+        "started_at": datetime(2026, 3, 2, 10, tzinfo=UTC),
+    }
+    return CallRecord(**(fields | changes))  # type: ignore[arg-type]
+
+
+def voice(seconds: float, talk: list[tuple[float, float]], *, pitch_hz: float, seed: int) -> np.ndarray:
+    """A buzz with the rhythm of syllables: enough of a voice for activity detection."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * 8000)) / 8000
+    melody = pitch_hz * (1.0 + 0.15 * np.sin(2 * np.pi * 1.7 * time) + 0.08 * np.sin(2 * np.pi * 3.1 * time))
+    phase = 2 * np.pi * np.cumsum(melody) / 8000  # a voice glides; a steady tone would be hold music
+    buzz = sum(np.sin(h * phase + h) / h for h in range(1, 16))
+    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * 4.0 * time)
+    sound = 0.08 * buzz * syllables * (1 + 0.3 * rng.normal(size=len(time)))
+    mask = np.zeros(len(time))
+    for start, end in talk:
+        mask[int(start * 8000) : int(end * 8000)] = 1.0
+    return (sound * mask + rng.normal(0, 0.001, len(time))).astype(np.float32)
+
+
+def recording(*channels: np.ndarray) -> Recording:
+    samples = np.stack(channels)
+    return Recording(samples, 8000, samples.shape[1] / 8000, "wav/pcm")
+
+
+AGENT = [(0.5, 3.0), (8.0, 11.0), (16.0, 18.0)]
+CUSTOMER = [(4.0, 7.0), (12.0, 15.0)]
+
+
+def never() -> FakeDiarizer:
+    raise AssertionError("the diarizer must not be loaded for a stereo call")
+
+
+def test_stereo_needs_no_diarizer_and_is_deterministic(lexicon: HearingLexicon) -> None:
+    audio = recording(voice(20, AGENT, pitch_hz=210, seed=1), voice(20, CUSTOMER, pitch_hz=120, seed=2))
+    first, second = (
+        hear(
+            audio,
+            make_call(agent_channel=0),
+            recognizer=FakeRecognizer(),
+            diarizer=never,
+            lexicon=lexicon,
+            recording_sha256="ab",
+        )
+        for _ in range(2)
+    )
+    assert first == second
+    assert first.layout == "stereo"
+    assert first.roles_from == "call_record"
+    assert {t.role for t in first.turns} == {"agent", "customer"}
+    assert list(first.turns) == sorted(first.turns, key=lambda t: t.start_s)
+    agent = [t for t in first.turns if t.role == "agent"]
+    assert agent[0].start_s == pytest.approx(0.5, abs=0.15)
+    assert agent[0].end_s == pytest.approx(3.0, abs=0.2)
+    assert all(t.loudness_db is not None for t in first.turns)
+    assert first.agent_snr_db is not None and first.agent_snr_db > 20
+    assert set(first.stage_s) >= {"voices", "recognise", "roles", "turns"}
+
+
+def test_swapped_channels_swap_roles(lexicon: HearingLexicon) -> None:
+    a, b = voice(20, AGENT, pitch_hz=210, seed=1), voice(20, CUSTOMER, pitch_hz=120, seed=2)
+    one = hear(
+        recording(a, b),
+        make_call(agent_channel=0),
+        recognizer=FakeRecognizer(),
+        diarizer=never,
+        lexicon=lexicon,
+        recording_sha256="",
+    )
+    other = hear(
+        recording(b, a),
+        make_call(agent_channel=1),
+        recognizer=FakeRecognizer(),
+        diarizer=never,
+        lexicon=lexicon,
+        recording_sha256="",
+    )
+    assert one.turns == other.turns
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_nobody_speaks(lexicon: HearingLexicon, channels: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.001, (channels, 80000)).astype(np.float32)
+    with pytest.raises(SilentAudioError, match="nobody speaks"):
+        hear(
+            recording(*noise),
+            make_call(),
+            recognizer=FakeRecognizer(),
+            diarizer=never,
+            lexicon=lexicon,
+            recording_sha256="",
+        )
+
+
+def test_the_same_sound_twice_is_mono(lexicon: HearingLexicon) -> None:
+    both = voice(20, AGENT, pitch_hz=210, seed=1) + voice(20, CUSTOMER, pitch_hz=120, seed=2)
+    heard = hear(
+        recording(both, both),
+        make_call(agent_channel=0),
+        recognizer=FakeRecognizer(),
+        diarizer=FakeDiarizer(),
+        lexicon=lexicon,
+        recording_sha256="",
+    )
+    assert heard.layout == "mono"
+    assert "dual_mono" in heard.notes
+    assert heard.roles_from == "content"
+
+
+def test_one_empty_channel_is_diarized(lexicon: HearingLexicon) -> None:
+    both = voice(20, AGENT, pitch_hz=210, seed=1) + voice(20, CUSTOMER, pitch_hz=120, seed=2)
+    heard = hear(
+        recording(both, np.zeros_like(both)),
+        make_call(),
+        recognizer=FakeRecognizer(),
+        diarizer=FakeDiarizer(),
+        lexicon=lexicon,
+        recording_sha256="",
+    )
+    assert heard.layout == "mono"
+    assert "one_sided" in heard.notes
