@@ -1,100 +1,113 @@
-"""Aligning one way to say a phrase with what was heard.
+"""Aligning all ways to say a phrase with what was heard, at once.
 
-An expansion (`pipeline.judging.patterns`) becomes a `Plan`: a list of steps, each a character with
-its costs or a slot, and the coarse sounds by which a call is searched for it first. `align` then
-runs a weighted edit distance over the few places that survive, free at both ends.
+The expansions of a pattern (`pipeline.judging.patterns`) share most of their characters, so they are
+folded into a small acyclic `Graph`: nodes are what has been said so far, edges are a character or a
+slot. `align` runs a weighted edit distance over graph and text, free at both ends of the text.
 
-The dynamic program keeps, after every step, the cheapest way to have reached each place of the
-stream within the budget. A state packs cost and start into one integer, cost first, so that a
-smaller integer is a better state and of two equal costs the shorter span.
+Of all paths the one is taken that says most at least cost: it minimises
+``PENALTY * cost - weight said``, so that an optional word that was heard is part of the hit, and one
+that was not is left out. States that can no longer come below the largest relative cost are dropped;
+what remains is a narrow band, a handful of states a node.
 
-Table of contents: `Step`, `Part`, `Plan`, `make_plan`, `Alignment`, `align`.
+A state packs that balance and the start into one integer, balance first, so that a smaller integer is
+a better state and of two equal ones the shorter span.
+
+Table of contents: `Edge`, `Graph`, `make_graph`, `Alignment`, `align`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from typing import Protocol
 
-from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name, Sequence
+from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name
+from pipeline.judging.patterns import Sequence as Expansion
 from pipeline.judging.phonetics import UNIT, Sounds
-from pipeline.judging.slots import WEIGHTS, slot_ends
-from pipeline.judging.transcript import SearchSettings, Transcript
+
+PENALTY = 8
+"""How many syllables said are worth one wrong syllable when paths are compared."""
+
+# How many hundredths of a syllable a filled slot counts for in the weight of a phrase.
+SLOT_WEIGHTS: dict[type, int] = {
+    Digits: UNIT,
+    Name: UNIT // 2,
+    Company: 2 * UNIT,
+    Duration: 2 * UNIT,
+    Gap: 0,
+}
 
 _BITS = 24
 _MASK = (1 << _BITS) - 1
-_VARIANTS = 4
+_NOTHING = 1 << 62
+
+Atom = str | Element
+Ends = tuple[tuple[int, int], ...]
+"""(end, cost) of every way in which a slot can be filled from a place."""
+
+
+class Stream(Protocol):
+    """What is aligned with: one string for the whole call, ending in a line break."""
+
+    stream: str
+
+
+SlotEnds = Callable[[Element, int], Ends]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One character of a phrase with its costs, or one slot."""
-
-    char: str = ""
-    row: Mapping[str, int] | None = None
-    delete: int = 0
-    slot: Element | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A stretch of literal characters by which a phrase is searched for.
+class Edge:
+    """One character with its costs, or one slot, from a node to a later one.
 
     Attributes
     ----------
-    coarse : tuple of str
-        Coarse sounds without particles; several when characters have several readings.
-    errors : int
-        Coarse differences within which the whole phrase may still be good enough.
-    lead : int
-        Particles before the first coarse sound.
-    before_low, before_high : int
-        Least and most characters of the phrase that stand before this part.
-    """
-
-    coarse: tuple[str, ...]
-    errors: int
-    lead: int
-    before_low: int
-    before_high: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One way to say a phrase, ready to be searched for.
-
-    Attributes
-    ----------
+    costs : mapping of str to int or None
+        Of hearing the character as any other; None for a slot.
     weight : int
-        Cost of leaving everything out, in hundredths of a syllable; costs are relative to it.
-    budget : int
-        Largest cost worth reporting.
-    literal : str
-        The phrase if it has no slots, else empty.
+        Hundredths of a syllable that it counts for; a character's is the cost of leaving it out.
     """
 
-    steps: tuple[Step, ...]
+    source: int
+    target: int
+    atom: Atom
+    costs: Mapping[str, int] | None
     weight: int
-    budget: int
-    literal: str
-    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """All ways to say a phrase; node 0 begins, edges run from lower to higher nodes.
+
+    Attributes
+    ----------
+    edges : tuple of tuple of Edge
+        By source node.
+    ends : frozenset of int
+        Nodes at which a phrase may be complete.
+    bounds : tuple of int
+        Per node, the largest packed balance from which the phrase can still be good enough.
+    """
+
+    edges: tuple[tuple[Edge, ...], ...]
+    ends: frozenset[int]
+    bounds: tuple[int, ...]
+    max_distance: float
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The cheapest way to find a plan in a stretch of the stream.
+    """One way to say a phrase, found in the stream.
 
     Attributes
     ----------
     start, end : int
         In the stream; ``end`` is past the last character.
-    cost : int
+    cost, weight : int
         Hundredths of a syllable.
-    step_costs : tuple of int
-        Per step, insertions before it included.
-    unlike : int
-        Heavy characters that were left out or written otherwise.
+    worst_pair : int
+        Largest cost of two neighbouring edges.
+    unlike, heavy : int
+        Characters, particles not counted, that were left out or written otherwise; and all of them.
     filled : tuple of (Element, int, int)
         Slots with the stretch each one took.
     """
@@ -102,200 +115,247 @@ class Alignment:
     start: int
     end: int
     cost: int
-    step_costs: tuple[int, ...]
-    unlike: int
-    filled: tuple[tuple[Element, int, int], ...]
+    weight: int
+    worst_pair: int = 0
+    unlike: int = 0
+    heavy: int = 0
+    filled: tuple[tuple[Element, int, int], ...] = ()
 
 
-def make_plan(sequence: Sequence, sounds: Sounds, search: SearchSettings) -> Plan:
-    """Turn an expansion into steps, a budget and the parts to search by."""
-    steps: list[Step] = []
-    weight = heavy = 0
-    for element in sequence:
+def atoms_of(expansion: Expansion) -> tuple[Atom, ...]:
+    """Characters and slots of an expansion, in order."""
+    found: list[Atom] = []
+    for element in expansion:
         if isinstance(element, Literal):
-            for char in element.chars:
-                delete = sounds.delete_cost(char)
-                steps.append(Step(char, sounds.row(char), delete))
-                weight += delete
-                heavy += char not in sounds.light
+            found.extend(element.chars)
         else:
-            steps.append(Step(slot=element))
-            weight += WEIGHTS[type(element)]
-    share = search.short_max_distance if heavy <= search.short_len else search.max_distance
-    budget = int(weight * share)
-    literal = sequence[0].chars if len(sequence) == 1 and isinstance(sequence[0], Literal) else ""
-    return Plan(tuple(steps), weight, budget, literal, _parts(sequence, sounds, search, budget))
+            found.append(element)
+    return tuple(found)
 
 
-def _parts(sequence: Sequence, sounds: Sounds, search: SearchSettings, budget: int) -> tuple[Part, ...]:
-    parts: list[Part] = []
-    low = high = 0
-    for element in sequence:
-        if isinstance(element, Literal):
-            heavy = [char for char in element.chars if char not in sounds.light]
-            if heavy:
-                lead = next(i for i, char in enumerate(element.chars) if char not in sounds.light)
-                variants = product(*(sounds.coarse(char) for char in heavy))
-                coarse = tuple("".join(codes) for codes in islice(variants, _VARIANTS))
-                errors = min(budget // UNIT, int(search.max_distance * len(heavy)))
-                parts.append(Part(coarse, errors, lead, low, high))
-            extra = errors_in(len(element.chars), search)
-            low, high = max(0, low + len(element.chars) - extra), high + len(element.chars) + extra
-        else:
-            least, most = _span(element, search)
-            low, high = low + least, high + most
-    # A part of one sound finds every such sound in the call; use it only when there is no better one.
-    long = [part for part in parts if len(part.coarse[0]) > 1]
-    return tuple(long or parts)
+def weight_of(atom: Atom, sounds: Sounds) -> int:
+    """Hundredths of a syllable that an atom counts for."""
+    return sounds.delete_cost(atom) if isinstance(atom, str) else SLOT_WEIGHTS[type(atom)]
 
 
-def errors_in(length: int, search: SearchSettings) -> int:
-    """Characters that may be missing from, or extra in, a literal of some length."""
-    return int(search.max_distance * length) + 1
+def make_graph(expansions: Sequence[Expansion], sounds: Sounds, max_distance: float) -> Graph:
+    """Fold expansions into their smallest acyclic graph.
+
+    Parameters
+    ----------
+    max_distance : float
+        Cost per weight, in [0, 1], beyond which nothing is worth reporting.
+    """
+    nodes: dict[frozenset[tuple[Atom, ...]], int] = {}
+    outgoing: list[dict[Atom, frozenset[tuple[Atom, ...]]]] = []
+    depths: list[int] = []
+    pending = [(frozenset(atoms_of(expansion) for expansion in expansions), 0)]
+    while pending:
+        rests, depth = pending.pop()
+        known = nodes.get(rests)
+        if known is None:
+            known = nodes[rests] = len(outgoing)
+            depths.append(depth)
+            following: dict[Atom, set[tuple[Atom, ...]]] = {}
+            for rest in sorted(rests, key=repr):
+                if rest:
+                    following.setdefault(rest[0], set()).add(rest[1:])
+            outgoing.append({atom: frozenset(tails) for atom, tails in following.items()})
+        elif depths[known] >= depth:
+            continue
+        depths[known] = depth
+        pending.extend((tails, depth + 1) for tails in outgoing[known].values())
+    order = sorted(range(len(outgoing)), key=lambda node: depths[node])
+    number = {node: place for place, node in enumerate(order)}
+    rests_of = {node: rests for rests, node in nodes.items()}
+    edges = tuple(
+        tuple(
+            Edge(
+                number[node],
+                number[nodes[tails]],
+                atom,
+                sounds.row(atom) if isinstance(atom, str) else None,
+                weight_of(atom, sounds),
+            )
+            for atom, tails in outgoing[node].items()
+        )
+        for node in order
+    )
+    ends = frozenset(number[node] for node in order if () in rests_of[node])
+    return Graph(edges, ends, _bounds(edges, ends, max_distance), max_distance)
 
 
-def _span(element: Element, search: SearchSettings) -> tuple[int, int]:
-    match element:
-        case Digits(low, high):
-            return low, 2 * high
-        case Name():
-            return 1, search.name_chars + 1
-        case Company():
-            return 2, search.company_chars + 8
-        case Duration():
-            return 2, 14
-        case Gap(low, high):
-            return low, high
-        case _:
-            raise TypeError(f"{element!r} is no slot")
+def _bounds(
+    edges: tuple[tuple[Edge, ...], ...], ends: frozenset[int], max_distance: float
+) -> tuple[int, ...]:
+    """Largest balance at each node that some path can still bring within ``max_distance``."""
+    size = len(edges)
+    said = [0] * size
+    rest = [0] * size
+    for node in range(size):
+        for edge in edges[node]:
+            said[edge.target] = max(said[edge.target], said[node] + edge.weight)
+    for node in range(size - 1, -1, -1):
+        for edge in edges[node]:
+            rest[node] = max(rest[node], edge.weight + rest[edge.target])
+    allowed = [int(PENALTY * max_distance * (said[node] + rest[node])) - said[node] for node in range(size)]
+    return tuple((bound + 1) << _BITS for bound in allowed)
 
 
-def align(plan: Plan, call: Transcript, low: int, high: int) -> Alignment | None:
-    """Find the cheapest alignment of a plan that begins at ``low`` to ``high`` of the stream.
+def align(
+    graph: Graph, stream: str, low: int, high: int, sounds: Sounds, slot_ends: SlotEnds
+) -> Alignment | None:
+    """Find the best alignment of a phrase that begins at ``low`` to ``high`` of the stream.
 
     Returns
     -------
     Alignment or None
-        ``None`` when nothing within the plan's budget begins there.
+        ``None`` when nothing near enough begins there.
     """
-    rows = _forward(plan, call, low, high)
-    final = rows[-1]
-    if not final:
-        return None
-    end = min(final, key=lambda at: (final[at] >> _BITS, _MASK - (final[at] & _MASK) - at))
-    if plan.steps[-1].slot is None:
-        end = min(final, key=lambda at: (final[at], at))
-    return _traced(plan, call, rows, end)
-
-
-def _forward(plan: Plan, call: Transcript, low: int, high: int) -> list[dict[int, int]]:
-    stream, inserts = call.stream, call.model.sounds.inserts
-    limit = (plan.budget + 1) << _BITS
-    last = len(plan.steps) - 1
     size = len(stream)
-    states = {at: _MASK - at for at in range(max(0, low), min(size - 1, high) + 1)}
-    rows = [states]
-    for number, step in enumerate(plan.steps):
-        after: dict[int, int] = {}
-        row = step.row
-        if row is not None:
-            delete = step.delete << _BITS
-            for at, value in states.items():
-                if at < size:
-                    heard = value + (row[stream[at]] << _BITS)
-                    if heard < limit and heard < after.get(at + 1, limit):
-                        after[at + 1] = heard
-                missed = value + delete
-                if missed < limit and missed < after.get(at, limit):
-                    after[at] = missed
-        elif step.slot is not None:
-            for at, value in states.items():
-                for end, cost in slot_ends(step.slot, call, at):
-                    filled = value + (cost << _BITS)
-                    if filled < after.get(end, limit):
-                        after[end] = filled
-        if not after:
-            rows.append(after)
-            return rows
-        if number < last:
-            after = _with_insertions(after, stream, inserts, limit)
-        rows.append(after)
-        states = after
-    return rows
+    rows: list[dict[int, int]] = [{} for _ in graph.edges]
+    rows[0] = {at: _MASK - at for at in range(max(0, low), min(size - 1, high) + 1)}
+    inserts = sounds.inserts
+    best = (_NOTHING, 0, 0)
+    for node, edges in enumerate(graph.edges):
+        row = rows[node]
+        if not row:
+            continue
+        if node in graph.ends:
+            at = min(row, key=lambda place: (row[place], -place))
+            best = min(best, (row[at], -at, node))
+        if not edges:
+            continue
+        if node:
+            row = rows[node] = _with_insertions(row, stream, inserts, graph.bounds[node])
+        for edge in edges:
+            _step(row, rows[edge.target], edge, graph.bounds[edge.target], stream, slot_ends)
+    value, end, node = best
+    if value == _NOTHING:
+        return None
+    found = _traced(graph, stream, rows, (node, -end, value), sounds, slot_ends)
+    return found if found.cost <= graph.max_distance * found.weight else None
+
+
+def _step(
+    row: dict[int, int],
+    after: dict[int, int],
+    edge: Edge,
+    bound: int,
+    stream: str,
+    slot_ends: SlotEnds,
+) -> None:
+    gain = edge.weight << _BITS
+    costs = edge.costs
+    if costs is None:
+        slot = edge.atom
+        for at, value in row.items():
+            for end, cost in slot_ends(slot, at):  # type: ignore[arg-type]  # an edge without costs is a slot
+                filled = value - gain + (PENALTY * cost << _BITS)
+                if filled < after.get(end, bound):
+                    after[end] = filled
+        return
+    missed_cost = (PENALTY - 1) * gain
+    last = len(stream) - 1
+    for at, value in row.items():
+        if at < last:
+            heard = value - gain + (PENALTY * costs[stream[at]] << _BITS)
+            if heard < after.get(at + 1, bound):
+                after[at + 1] = heard
+        value += missed_cost
+        if value < after.get(at, bound):
+            after[at] = value
 
 
 def _with_insertions(
-    states: dict[int, int], stream: str, inserts: Mapping[str, int], limit: int
+    states: dict[int, int], stream: str, inserts: Mapping[str, int], bound: int
 ) -> dict[int, int]:
-    """Let heard characters that the phrase does not have be passed over; keys come out rising."""
+    """Let heard characters that the phrase does not have be passed over."""
     ordered: dict[int, int] = {}
-    carried = limit
-    carried_to = -1
+    carried = _NOTHING
+    place = -1
     for at in sorted(states):
-        while carried_to >= 0 and carried_to < at and carried < limit:
-            ordered[carried_to] = carried
-            carried, carried_to = carried + (inserts[stream[carried_to]] << _BITS), carried_to + 1
+        while place < at and carried < bound:
+            ordered[place] = carried
+            carried += PENALTY * inserts[stream[place]] << _BITS
+            place += 1
         value = states[at]
-        if carried_to == at and carried < value:
+        if place == at and carried < value:
             value = carried
         ordered[at] = value
-        if at < len(stream):
-            carried, carried_to = value + (inserts[stream[at]] << _BITS), at + 1
-        else:
-            carried, carried_to = limit, -1
-    while carried < limit and carried_to < len(stream):
-        ordered[carried_to] = carried
-        carried, carried_to = carried + (inserts[stream[carried_to]] << _BITS), carried_to + 1
+        carried = value + (PENALTY * inserts[stream[at]] << _BITS)
+        place = at + 1
+    while carried < bound:
+        ordered[place] = carried
+        carried += PENALTY * inserts[stream[place]] << _BITS
+        place += 1
     return ordered
 
 
-def _traced(plan: Plan, call: Transcript, rows: list[dict[int, int]], end: int) -> Alignment:
-    """Walk back from the best end to learn what each step cost."""
-    stream, sounds = call.stream, call.model.sounds
-    costs = [0] * len(plan.steps)
+def _traced(
+    graph: Graph,
+    stream: str,
+    rows: list[dict[int, int]],
+    final: tuple[int, int, int],
+    sounds: Sounds,
+    slot_ends: SlotEnds,
+) -> Alignment:
+    """Walk back from the best state to learn which path was taken and what each edge cost."""
+    incoming: dict[int, list[Edge]] = {}
+    for edges in graph.edges:
+        for edge in edges:
+            incoming.setdefault(edge.target, []).append(edge)
+    node, at, value = final
+    start, end = _MASK - (value & _MASK), at
+    costs: list[int] = []
     filled: list[tuple[Element, int, int]] = []
-    unlike = 0
-    at = end
-    value = rows[-1][end]
-    start = _MASK - (value & _MASK)
-    total = value >> _BITS
-    number = len(plan.steps)
-    while number > 0:
-        step = plan.steps[number - 1]
-        before = rows[number - 1]
-        if number < len(plan.steps) and at - 1 in rows[number]:
-            extra = sounds.inserts[stream[at - 1]]
-            if rows[number][at - 1] + (extra << _BITS) == value:
-                costs[number] += extra
-                at -= 1
-                value = rows[number][at]
-                continue
-        if step.row is not None:
-            if at - 1 in before and before[at - 1] + (step.row[stream[at - 1]] << _BITS) == value:
-                at -= 1
-                unlike += step.char not in sounds.light and stream[at] != step.char
-                costs[number - 1] += step.row[stream[at]]
-            else:
-                unlike += step.char not in sounds.light
-                costs[number - 1] += step.delete
-            value = before[at]
-        elif step.slot is not None:
-            for origin, cost in _slot_origins(step.slot, call, before, at):
-                if before[origin] + (cost << _BITS) == value:
-                    filled.append((step.slot, origin, at))
-                    costs[number - 1] += cost
-                    at, value = origin, before[origin]
-                    break
-        number -= 1
-    return Alignment(start, end, total, tuple(costs), unlike, tuple(reversed(filled)))
+    extra = weight = unlike = heavy = 0
+    while node:
+        step = _came_from(incoming[node], stream, rows, at, value, slot_ends)
+        if step is None:
+            inserted = sounds.inserts[stream[at - 1]]
+            extra += inserted
+            value -= PENALTY * inserted << _BITS
+            at -= 1
+            continue
+        edge, origin, cost = step
+        if isinstance(edge.atom, str):
+            if edge.atom not in sounds.light:
+                heavy += 1
+                unlike += origin == at or stream[origin] != edge.atom
+        else:
+            filled.append((edge.atom, origin, at))
+        weight += edge.weight
+        costs.append(cost + extra)
+        extra = 0
+        value = rows[edge.source][origin]
+        node, at = edge.source, origin
+    worst = max(map(sum, zip(costs, [*costs[1:], 0], strict=True)))
+    return Alignment(start, end, sum(costs), weight, worst, unlike, heavy, tuple(reversed(filled)))
 
 
-def _slot_origins(
-    slot: Element, call: Transcript, before: Mapping[int, int], end: int
-) -> list[tuple[int, int]]:
-    return [
-        (origin, cost)
-        for origin in before
-        for reached, cost in slot_ends(slot, call, origin)
-        if reached == end
-    ]
+def _came_from(
+    edges: Sequence[Edge],
+    stream: str,
+    rows: list[dict[int, int]],
+    at: int,
+    value: int,
+    slot_ends: SlotEnds,
+) -> tuple[Edge, int, int] | None:
+    """Edge, place and cost that led to a state; None if a heard character was passed over."""
+    for edge in edges:
+        before = rows[edge.source]
+        base = value + (edge.weight << _BITS)
+        if edge.costs is None:
+            for origin, earlier in before.items():
+                for reached, cost in slot_ends(edge.atom, origin):  # type: ignore[arg-type]
+                    if reached == at and earlier + (PENALTY * cost << _BITS) == base:
+                        return edge, origin, cost
+            continue
+        if at - 1 in before:
+            cost = edge.costs[stream[at - 1]]
+            if before[at - 1] + (PENALTY * cost << _BITS) == base:
+                return edge, at - 1, cost
+        if at in before and before[at] + (PENALTY * edge.weight << _BITS) == base:
+            return edge, at, edge.weight
+    return None

@@ -100,6 +100,8 @@ Element = Literal | Digits | Name | Company | Duration | Gap
 Sequence = tuple[Element, ...]
 
 _STRUCTURE = "()[]<>{}|&"
+# Whoever writes these believes that patterns are regular expressions; ignoring them would change the meaning.
+_REGEX = "?*+^$\\"
 _FULL_WIDTH = {"（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "｜": "|", "＆": "&"}
 _SLOT = re.compile(r"(?P<name>[a-z_]+)\s*(?P<rest>.*)", re.DOTALL)
 _RANGE = re.compile(r":\s*(?P<low>\d{1,3})(?:\s*-\s*(?P<high>\d{1,3}))?\s*")
@@ -133,8 +135,8 @@ def read_aloud(text: str) -> str:
     return text
 
 
-def parse_pattern(source: str, *, max_expansions: int, group_gap: int) -> tuple[Sequence, ...]:
-    """All expansions of a pattern, without repeats, in the order in which they are written.
+def parse_pattern(source: str, *, max_expansions: int, group_gap: int) -> tuple[tuple[Sequence, ...], ...]:
+    """All expansions of each alternative of a pattern, without repeats, in the order of writing.
 
     Raises
     ------
@@ -145,14 +147,13 @@ def parse_pattern(source: str, *, max_expansions: int, group_gap: int) -> tuple[
     Examples
     --------
     >>> parse_pattern("您好[请问]", max_expansions=500, group_gap=20)
-    ((Literal(chars='您好请问'),), (Literal(chars='您好'),))
+    (((Literal(chars='您好请问'),), (Literal(chars='您好'),)),)
     """
     parser = _Parser(source, max_expansions, group_gap)
-    found = tuple(dict.fromkeys(_merged(sequence) for sequence in parser.parse()))
-    for sequence in found:
-        if not any(isinstance(element, Literal | Digits | Name | Company | Duration) for element in sequence):
-            raise PatternError("the pattern can match nothing at all; give it words that must be said", 1)
-    return found
+    branches = tuple(tuple(dict.fromkeys(map(_merged, branch))) for branch in parser.parse())
+    if not all(sequence for branch in branches for sequence in branch):
+        raise PatternError("the pattern can match nothing at all; give it words that must be said", 1)
+    return branches
 
 
 class _Parser:
@@ -164,8 +165,8 @@ class _Parser:
         self.max_expansions = max_expansions
         self.group_gap = group_gap
 
-    def parse(self) -> list[Sequence]:
-        found = self._alternatives("")
+    def parse(self) -> list[list[Sequence]]:
+        found = self._branches()
         if self.at < len(self.source):
             self._fail(f"{self.source[self.at]!r} closes nothing")
         return found
@@ -181,20 +182,21 @@ class _Parser:
             self._fail(f"more than {self.max_expansions} ways to say this; split it into several patterns")
         return found
 
-    def _alternatives(self, stop: str) -> list[Sequence]:
-        found: list[Sequence] = []
+    def _alternatives(self) -> list[Sequence]:
+        return self._bounded([sequence for branch in self._branches() for sequence in branch])
+
+    def _branches(self) -> list[list[Sequence]]:
+        found: list[list[Sequence]] = []
         while True:
             begin = self.at
             sequences = self._sequence()
-            if sequences == [()]:
+            if sequences == [()] and self.at == begin:
                 self._fail("nothing stands here; expected words", begin)
-            found = self._bounded(found + sequences)
+            found.append(sequences)
+            self._bounded([sequence for branch in found for sequence in branch])
             if self._peek() != "|":
-                break
+                return found
             self.at += 1
-        if stop and self._peek() not in stop:
-            self._fail(f"{self._peek() or 'the end'!r} found; expected {' or '.join(stop)}")
-        return found
 
     def _sequence(self) -> list[Sequence]:
         found: list[Sequence] = [()]
@@ -217,7 +219,7 @@ class _Parser:
 
     def _enclosed(self, close: str, opened: int) -> list[Sequence]:
         self.at += 1
-        found = self._alternatives("")
+        found = self._alternatives()
         if self._peek() != close:
             self._fail(f"{self.source[opened]!r} is never closed; expected {close!r}", opened)
         self.at += 1
@@ -227,7 +229,7 @@ class _Parser:
         parts: list[list[Sequence]] = []
         self.at += 1
         while True:
-            parts.append(self._alternatives(""))
+            parts.append(self._alternatives())
             if self._peek() != "&":
                 break
             self.at += 1
@@ -252,6 +254,8 @@ class _Parser:
         while (char := self._peek()) and char not in _STRUCTURE:
             if char in _FULL_WIDTH:
                 self._fail(f"full-width {char!r} found; write {_FULL_WIDTH[char]!r}")
+            if char in _REGEX:
+                self._fail(f"{char!r} has no meaning here; optional words are written [words]")
             self.at += 1
         chars = bare(read_aloud(self.source[begin : self.at]))
         return [(Literal(chars),)] if chars else [()]

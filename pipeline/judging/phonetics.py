@@ -44,6 +44,10 @@ UNIT = 100
 NEVER = 1_000_000
 """Cost of crossing something that no phrase may cross."""
 
+# Private-use code points of coarse classes and of their halves.
+_COARSE = 0xE000
+_HALVES = 0xF000
+
 
 @lru_cache(maxsize=2048)
 def split_syllable(syllable: str) -> tuple[str, str]:
@@ -128,6 +132,8 @@ class Sounds:
         Cost of a heard character that the phrase does not have.
     coarse_table : dict
         For `str.translate`: character to its coarse class (one private-use code point).
+    halves_table : dict
+        For `str.translate`: coarse class to the classes of its initial and its final.
     """
 
     def __init__(self, file: LexiconFile, heteronyms: Mapping[str, tuple[str, ...]]) -> None:
@@ -138,10 +144,10 @@ class Sounds:
         self._final = _pair_costs(file, "final")
         self._initial_default = file.number(("default", "initial"), 0, 1)
         self._final_default = file.number(("default", "final"), 0, 1)
-        below = file.number(("default", "coarse_below"), 0, 1)
-        self._initial_class = _classes(self._initial, below)
-        self._final_class = _classes(self._final, below)
+        self._initial_class = _classes(self._initial, file.number(("default", "coarse_initial_below"), 0, 1))
+        self._final_class = _classes(self._final, file.number(("default", "coarse_final_below"), 0, 1))
         self._coarse_codes: dict[tuple[str, str], str] = {}
+        self._half_codes: dict[str, str] = {}
         self._coarse: dict[str, tuple[str, ...]] = {}
         self._alike = {
             char: index
@@ -170,6 +176,7 @@ class Sounds:
                 self._fixed[first, second] = self._fixed[second, first] = cost
         self.inserts: dict[str, int] = _Inserts(self)
         self.coarse_table: dict[int, str] = _CoarseTable(self)
+        self.halves_table: dict[int, str] = {}
         self._rows: dict[str, dict[str, int]] = {}
         self._syllable_costs: dict[tuple[str, str], int] = {}
 
@@ -274,16 +281,24 @@ class Sounds:
             if char in self._alike:
                 group = min(other for other, index in self._alike.items() if index == self._alike[char])
                 readings = (*self.readings(group), *readings)
-            known = tuple(dict.fromkeys(self._coarse_code(reading) for reading in readings)) or (char,)
+            known = tuple(dict.fromkeys(self._coarse_code(reading) for reading in readings))
+            known = known or (self._coarse_code(char),)
             self._coarse[char] = known
         return known
 
     def _coarse_code(self, syllable: str) -> str:
-        initial, final = split_syllable(syllable)
+        # Latin letters and the like stand for themselves, in both halves.
+        initial, final = (
+            split_syllable(syllable) if len(syllable) > 1 or syllable in "aeo" else (syllable,) * 2
+        )
         key = (self._initial_class.get(initial, initial), self._final_class.get(final, final))
         code = self._coarse_codes.get(key)
         if code is None:
-            code = self._coarse_codes[key] = chr(0xE000 + len(self._coarse_codes))
+            code = self._coarse_codes[key] = chr(_COARSE + len(self._coarse_codes))
+            halves = (f"{key[0]}-", f"-{key[1]}")
+            self.halves_table[ord(code)] = "".join(
+                self._half_codes.setdefault(half, chr(_HALVES + len(self._half_codes))) for half in halves
+            )
         return code
 
 

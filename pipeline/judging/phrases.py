@@ -17,36 +17,24 @@ re-exported.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 
-from rapidfuzz.distance import LCSseq
-
-from pipeline.judging.calibration import features
-from pipeline.judging.matching import Alignment, Plan, align, make_plan
-from pipeline.judging.patterns import (
-    Company,
-    Digits,
-    Duration,
-    Element,
-    Name,
-    PatternError,
-    parse_pattern,
-)
+from pipeline.judging.calibration import Features, features
+from pipeline.judging.matching import Alignment
+from pipeline.judging.patterns import Company, Digits, Duration, Element, Name, PatternError, parse_pattern
 from pipeline.judging.phonetics import UNIT
-from pipeline.judging.slots import slot_value
+from pipeline.judging.search import Branch, make_branch, occurrences
+from pipeline.judging.slots import slot_ends, slot_starts, slot_value
 from pipeline.judging.transcript import MatchModel, Transcript, load_model
 from pipeline.records import Role
 
 __all__ = ["Hit", "Pattern", "PatternError", "Transcript", "compile_pattern", "find"]
 
-_similarity = LCSseq.similarity
 _SLOT_NAMES: dict[type, str] = {Digits: "digits", Name: "name", Company: "company", Duration: "duration"}
-# Ways to say a phrase that are aligned at one place before the best of them is taken.
-_TRIES = 3
+_NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +84,17 @@ class Pattern:
     ----------
     source : str
         As written.
+    ways : int
+        How many ways there are to say it.
     """
 
     source: str
-    plans: tuple[Plan, ...]
-    seeds: Mapping[str, tuple[tuple[int, int, int], ...]]
-    single_seeds: Mapping[str, tuple[tuple[int, int, int], ...]]
-    unanchored: tuple[int, ...]
+    ways: int
+    branches: tuple[Branch, ...]
     model: MatchModel
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def compile_pattern(source: str, model: MatchModel | None = None) -> Pattern:
     """Compile a phrase pattern.
 
@@ -131,42 +119,17 @@ def compile_pattern(source: str, model: MatchModel | None = None) -> Pattern:
     """
     model = model or load_model()
     search = model.search
-    sequences = parse_pattern(source, max_expansions=search.max_expansions, group_gap=search.group_gap)
-    plans = tuple(make_plan(sequence, model.sounds, search) for sequence in sequences)
-    seeds: dict[str, dict[tuple[int, int, int], None]] = defaultdict(dict)
-    singles: dict[str, dict[tuple[int, int, int], None]] = defaultdict(dict)
-    unanchored: list[int] = []
-    for number, plan in enumerate(plans):
-        if not plan.parts:
-            unanchored.append(number)
-        for which, part in enumerate(plan.parts):
-            for coarse in part.coarse:
-                if len(coarse) == 1:
-                    singles[coarse][number, which, 0] = None
-                for offset in range(len(coarse) - 1):
-                    seeds[coarse[offset : offset + 2]][number, which, offset] = None
+    branches = parse_pattern(source, max_expansions=search.max_expansions, group_gap=search.group_gap)
     return Pattern(
         source,
-        plans,
-        MappingProxyType({pair: tuple(where) for pair, where in seeds.items()}),
-        MappingProxyType({code: tuple(where) for code, where in singles.items()}),
-        tuple(unanchored),
+        sum(map(len, branches)),
+        tuple(make_branch(branch, model.sounds, search) for branch in branches),
         model,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A place worth aligning: the stretch in which a plan may begin."""
-
-    missing: int
-    plan: int
-    low: int
-    high: int
-
-
 def find(pattern: Pattern, transcript: Transcript, *, turns: Sequence[int] | None = None) -> list[Hit]:
-    """Places where a phrase was said, or nearly, best first at each place, none overlapping.
+    """Places where a phrase was said, or nearly; none overlap.
 
     Parameters
     ----------
@@ -183,10 +146,11 @@ def find(pattern: Pattern, transcript: Transcript, *, turns: Sequence[int] | Non
     allowed = _allowed(transcript, turns)
     if allowed is not None and not allowed:
         return []
-    best: list[tuple[Alignment, Plan]] = []
-    for candidates in _places(pattern, transcript, allowed):
-        best.extend(_best_here(pattern, transcript, candidates, allowed))
-    return _hits(transcript, best)
+    found: list[Alignment] = []
+    for branch in pattern.branches:
+        starts = slot_starts(branch.slot_first, transcript) if branch.slot_first else ()
+        found.extend(occurrences(branch, transcript, allowed, partial(slot_ends, transcript), starts))
+    return _hits(transcript, found) if found else []
 
 
 def _allowed(call: Transcript, turns: Sequence[int] | None) -> list[tuple[int, int]] | None:
@@ -201,154 +165,35 @@ def _allowed(call: Transcript, turns: Sequence[int] | None) -> list[tuple[int, i
     ]
 
 
-def _places(
-    pattern: Pattern, call: Transcript, allowed: list[tuple[int, int]] | None
-) -> Iterable[list[_Candidate]]:
-    """Candidates, grouped by the place where they may begin."""
-    found = _candidates(pattern, call)
-    found.extend(_literal_candidates(pattern, call))
-    if allowed is not None:
-        found = [each for each in found if _clipped(each, allowed)]
-    found.sort(key=lambda each: each.low)
-    group: list[_Candidate] = []
-    reach = -1
-    for each in found:
-        if group and each.low > reach:
-            yield group
-            group = []
-            reach = -1
-        group.append(each)
-        reach = max(reach, each.high)
-    if group:
-        yield group
-
-
-def _candidates(pattern: Pattern, call: Transcript) -> list[_Candidate]:
-    diagonals: dict[tuple[int, int], set[int]] = defaultdict(set)
-    pairs = call.pairs
-    for pair in pattern.seeds.keys() & pairs.keys():
-        places = pairs[pair]
-        for number, which, offset in pattern.seeds[pair]:
-            diagonals[number, which].update([place - offset for place in places])
-    if pattern.single_seeds:
-        singles = call.singles()
-        for code in pattern.single_seeds.keys() & singles.keys():
-            for number, which, _ in pattern.single_seeds[code]:
-                diagonals[number, which].update(singles[code])
-    found: list[_Candidate] = []
-    coarse, at = call.coarse, call.coarse_at
-    last = len(at) - 1
-    for (number, which), starts in diagonals.items():
-        part = pattern.plans[number].parts[which]
-        length, slack = len(part.coarse[0]), part.errors
-        done = -(1 << 30)
-        for start in sorted(starts):
-            if start <= done:
-                continue
-            low, high = max(0, start - slack), start + slack
-            window = coarse[low : start + length + slack]
-            same = max([_similarity(each, window, score_cutoff=length - slack) for each in part.coarse])
-            if same < length - slack:
-                continue
-            done = high
-            begin_low = at[low - 1] + 1 if low else 0
-            begin_high = at[min(last, high)]
-            found.append(
-                _Candidate(
-                    length - int(same),
-                    number,
-                    max(0, begin_low - part.lead - part.before_high),
-                    max(0, begin_high - part.before_low),
-                )
-            )
-    return found
-
-
-def _literal_candidates(pattern: Pattern, call: Transcript) -> list[_Candidate]:
-    """Phrases of particles alone (嗯) have no coarse sound; they are looked up as they are written."""
-    found: list[_Candidate] = []
-    for number in pattern.unanchored:
-        plan = pattern.plans[number]
-        if not plan.literal:
-            found.extend(_Candidate(0, number, place, place) for place in range(len(call.stream)))
-            continue
-        place = call.stream.find(plan.literal)
-        while place >= 0:
-            found.append(_Candidate(0, number, place, place))
-            place = call.stream.find(plan.literal, place + 1)
-    return found
-
-
-def _best_here(
-    pattern: Pattern, call: Transcript, candidates: list[_Candidate], allowed: list[tuple[int, int]] | None
-) -> list[tuple[Alignment, Plan]]:
-    plans = pattern.plans
-    ranked = sorted(candidates, key=lambda each: (each.missing, -plans[each.plan].weight, each.low))
-    found: list[tuple[Alignment, Plan]] = []
-    tries: dict[int, int] = defaultdict(int)
-    for each in ranked:
-        if tries[each.low // 4] >= _TRIES:
-            continue
-        plan = plans[each.plan]
-        if any(good.cost == 0 and each.low <= good.start <= each.high for good, _ in found):
-            continue
-        tries[each.low // 4] += 1
-        for low, high in _clipped(each, allowed):
-            aligned = _exact(plan, call, low, high) or align(plan, call, low, high)
-            if aligned is not None:
-                found.append((aligned, plan))
-    return found
-
-
-def _clipped(each: _Candidate, allowed: list[tuple[int, int]] | None) -> list[tuple[int, int]]:
-    if allowed is None:
-        return [(each.low, each.high)]
-    return [
-        (max(each.low, begin), min(each.high, end - 1))
-        for begin, end in allowed
-        if each.low < end and each.high >= begin
-    ]
-
-
-def _exact(plan: Plan, call: Transcript, low: int, high: int) -> Alignment | None:
-    if not plan.literal:
-        return None
-    place = call.stream.find(plan.literal, low, high + len(plan.literal))
-    if place < 0:
-        return None
-    return Alignment(place, place + len(plan.literal), 0, (0,) * len(plan.steps), 0, ())
-
-
-def _hits(call: Transcript, found: list[tuple[Alignment, Plan]]) -> list[Hit]:
-    found.sort(key=lambda each: (each[0].cost / each[1].weight, -each[1].weight, each[0].start))
+def _hits(call: Transcript, found: list[Alignment]) -> list[Hit]:
+    confidence = call.model.confidence
+    ranked: list[tuple[float, int, int, int, Features]] = []
+    for number, aligned in enumerate(found):
+        seen = features(
+            cost=aligned.cost / UNIT,
+            weight=aligned.weight / UNIT,
+            worst_pair=aligned.worst_pair / UNIT,
+            unlike=aligned.unlike,
+            syllables=aligned.heavy,
+            word_doubt=_doubt(call, aligned),
+        )
+        ranked.append((-confidence.of(seen), -aligned.weight, aligned.start, number, seen))
+    ranked.sort()
     kept: list[tuple[int, int]] = []
     hits: list[Hit] = []
-    for aligned, plan in found:
-        if (
-            any(aligned.start < end and begin < aligned.end for begin, end in kept)
-            or aligned.end <= aligned.start
-        ):
-            continue
-        kept.append((aligned.start, aligned.end))
-        hits.append(_hit(call, aligned, plan))
+    for unsure, _, start, number, seen in ranked:
+        end = found[number].end
+        if not any(start < last and first < end for first, last in kept):
+            kept.append((start, end))
+            hits.append(_hit(call, found[number], 1.0 - seen.distance, -unsure))
     hits.sort(key=lambda hit: (hit.start_s, hit.turn, hit.start))
     return hits
 
 
-def _hit(call: Transcript, aligned: Alignment, plan: Plan) -> Hit:
+def _hit(call: Transcript, aligned: Alignment, score: float, confidence: float) -> Hit:
     turn, start = call.place(aligned.start)
     end_turn, last = call.place(aligned.end - 1)
     end = last + 1
-    doubt = _doubt(call, aligned)
-    pairs = zip(aligned.step_costs, (*aligned.step_costs[1:], 0), strict=True)
-    seen = features(
-        cost=aligned.cost / UNIT,
-        weight=plan.weight / UNIT,
-        worst_pair=max(first + second for first, second in pairs) / UNIT,
-        unlike=aligned.unlike,
-        syllables=sum(1 for step in plan.steps if step.char and step.char not in call.model.sounds.light),
-        word_doubt=doubt,
-    )
     role = call.turns[turn].role
     left, right = _around(call, turn, start, end_turn, end)
     guards = call.model.guards
@@ -360,9 +205,9 @@ def _hit(call: Transcript, aligned: Alignment, plan: Plan) -> Hit:
         end_s=call.times(end_turn)[last][1],
         role=role,
         quote=_quote(call, turn, start, end_turn, end),
-        score=1.0 - seen.distance,
-        confidence=call.model.confidence.of(seen),
-        slots=_slot_values(call, aligned.filled),
+        score=score,
+        confidence=confidence,
+        slots=_slot_values(call, aligned.filled) if aligned.filled else _NO_SLOTS,
         negated=guards.negated(left, right),
         quoted=guards.quoted(left, role),
         end_turn=end_turn,

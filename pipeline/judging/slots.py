@@ -3,24 +3,22 @@
 Each finder answers for one place in a stream: where a slot that begins there may end, and what that
 costs (in hundredths of a syllable; see `pipeline.judging.phonetics`).
 
-Table of contents: `slot_ends`, `slot_value`, `time_spans`, `WEIGHTS`.
+Table of contents: `slot_ends`, `slot_starts`, `slot_value`, `time_spans`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Name, bare, read_aloud
-from pipeline.judging.phonetics import UNIT, Sounds
-from pipeline.judging.transcript import BREAK, Transcript
-
-Ends = tuple[tuple[int, int], ...]
-"""(end, cost) of every way in which a slot can be filled from a place."""
-
-# How many syllables a filled slot counts for in the weight of a phrase.
-WEIGHTS: dict[type, int] = {Digits: UNIT, Name: UNIT // 2, Company: 2 * UNIT, Duration: 2 * UNIT, Gap: 0}
+from pipeline.judging.matching import Ends
+from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name, bare, read_aloud
+from pipeline.judging.phonetics import Sounds
+from pipeline.judging.search import Branch, make_branch, occurrences
+from pipeline.judging.transcript import BREAK, MatchModel, SearchSettings, Transcript
 
 _DIGIT = {
     char: value
@@ -31,29 +29,20 @@ _POWER = {"十": 10, "百": 100, "千": 1000, "万": 10_000}
 _SKIPPED = frozenset("嗯呃啊额杠横")
 _LEGAL_FORM = re.compile(r"(?:股份有限公司|有限责任公司|有限公司|集团公司|集团|公司)$")
 _SOUNDS_LIKE = 10
+_ENDING_DISTANCE = 0.1
 
 
-def slot_ends(element: Element, call: Transcript, start: int) -> Ends:
+def slot_ends(call: Transcript, element: Element, start: int) -> Ends:
     """Where a slot that begins at ``start`` in the call's stream may end, and at what cost."""
-    key = (element, start)
-    known = call.cache.get(key)
+    known = call.slots.get((element, start))
     if known is None:
-        match element:
-            case Digits():
-                known = tuple(_digit_ends(element, call, start))
-            case Name():
-                known = _name_ends(call, start)
-            case Company():
-                known = _company_ends(call, start)
-            case Duration():
-                known = tuple(_duration_ends(element, call, start))
-            case Gap(low, high):
-                room = call.stream.find(BREAK, start) - start
-                known = tuple((start + count, 0) for count in range(low, min(high, room) + 1))
-            case _:
-                raise TypeError(f"{element!r} is no slot")
-        call.cache[key] = known
-    return known  # type: ignore[return-value]  # the cache holds what was put there under this key
+        known = call.slots[element, start] = _FINDERS[type(element)](call, element, start)
+    return known
+
+
+def slot_starts(elements: Iterable[Element], call: Transcript) -> list[int]:
+    """Places in the stream where one of some slots can begin."""
+    return [at for at in range(len(call.stream)) if any(slot_ends(call, element, at) for element in elements)]
 
 
 def slot_value(element: Element, call: Transcript, start: int, end: int) -> str:
@@ -65,6 +54,7 @@ def slot_value(element: Element, call: Transcript, start: int, end: int) -> str:
 
 
 # ---- numbers -------------------------------------------------------------------------------------
+@lru_cache(maxsize=8192)
 def _digit_of(char: str, sounds: Sounds) -> tuple[int | None, bool]:
     """Digit of a character, and whether only its sound says so."""
     if char in _DIGIT:
@@ -75,16 +65,21 @@ def _digit_of(char: str, sounds: Sounds) -> tuple[int | None, bool]:
     return None, False
 
 
-def _digit_ends(slot: Digits, call: Transcript, start: int) -> Iterator[tuple[int, int]]:
-    sounds, search = call.model.sounds, call.model.search
-    stream = call.stream
+def _digit_ends(call: Transcript, element: Element, start: int) -> Ends:
+    if not isinstance(element, Digits):
+        return ()
+    return tuple(_digit_runs(element, call, start, call.model.search))
+
+
+def _digit_runs(
+    slot: Digits, call: Transcript, start: int, search: SearchSettings
+) -> Iterator[tuple[int, int]]:
+    sounds, stream = call.model.sounds, call.stream
     by_sound = count = cost = 0
     powers = False
-    at = start
-    while at < len(stream) and at - start < 2 * slot.high + 4:
+    for at in range(start, min(len(stream), start + 2 * slot.high + 4)):
         char = stream[at]
         if char in _SKIPPED and at > start:
-            at += 1
             cost += sounds.insert_cost(char)
             continue
         if char in _POWER:
@@ -96,12 +91,11 @@ def _digit_ends(slot: Digits, call: Transcript, start: int) -> Iterator[tuple[in
             if only_sound:
                 by_sound += 1
                 cost += search.digit_cost
-        at += 1
-        count = len(_written(stream[start:at], sounds)) if powers else count + 1
+        count = len(_written(stream[start : at + 1], sounds)) if powers else count + 1
         if count > slot.high:
             return
-        if slot.low <= count and by_sound <= search.digit_share * (at - start):
-            yield at, cost
+        if slot.low <= count and by_sound <= search.digit_share * (at + 1 - start):
+            yield at + 1, cost
 
 
 def _written(heard: str, sounds: Sounds) -> str:
@@ -134,45 +128,42 @@ def _number(heard: str) -> int:
 
 
 # ---- names ---------------------------------------------------------------------------------------
-def sound_ends(said: str, call: Transcript, start: int, max_cost: int) -> dict[int, int]:
-    """Find ends and costs of hearing ``said`` from ``start`` on, within ``max_cost``."""
-    sounds, stream = call.model.sounds, call.stream
-    states = {start: 0}
-    for place, char in enumerate(said):
-        after: dict[int, int] = {}
-        delete = sounds.delete_cost(char)
-        for at, cost in sorted(states.items()):
-            swapped = cost + sounds.character_cost(char, stream[at]) if at < len(stream) else max_cost + 1
-            if swapped <= min(max_cost, after.get(at + 1, max_cost)):
-                after[at + 1] = swapped
-            if cost + delete <= min(max_cost, after.get(at, max_cost)):
-                after[at] = cost + delete
-        if place + 1 < len(said):
-            for at in sorted(after):
-                if at < len(stream):
-                    extra = after[at] + sounds.insert_cost(stream[at])
-                    if extra <= min(max_cost, after.get(at + 1, max_cost)):
-                        after[at + 1] = extra
-        states = after
-    return {end: cost for end, cost in states.items() if end > start}
-
-
 def _room(call: Transcript, start: int, most: int) -> int:
     return min(most, call.stream.find(BREAK, start) - start)
 
 
-def _name_ends(call: Transcript, start: int) -> Ends:
+def _spans(call: Transcript, kind: str, forms: Iterable[str], limit: float) -> Mapping[int, Ends]:
+    """Where a known name was heard, by its sound: start to ends and costs; found once a call."""
+    known = call.names.get(kind)
+    if known is None:
+        branch = _name_branch(tuple(forms), limit, call.model)
+        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for hit in occurrences(branch, call, None, _no_slots):
+            found[hit.start].append((hit.end, hit.cost))
+        known = call.names[kind] = {start: tuple(ends) for start, ends in found.items()}
+    return known
+
+
+def _no_slots(element: Element, start: int) -> Ends:
+    raise TypeError(f"{element!r} at {start} in a name")
+
+
+@lru_cache(maxsize=4096)
+def _name_branch(forms: tuple[str, ...], limit: float, model: MatchModel) -> Branch:
+    search = replace(model.search, max_distance=limit, short_max_distance=limit)
+    return make_branch([(Literal(form),) for form in forms], model.sounds, search)
+
+
+def _name_ends(call: Transcript, _element: Element, start: int) -> Ends:
     search = call.model.search
-    known = bare(call.agent_name or "")
-    unlike = search.other_name_cost if known else 0
+    name = bare(call.agent_name or "")
     room = _room(call, start, search.name_chars)
-    anyone = {start + count: unlike for count in range(1, room + 1)}
-    if known:
-        for form in _name_forms(known, search.name_suffixes):
-            most = int(search.name_distance * UNIT * len(form))
-            for end, cost in sound_ends(form, call, start, most).items():
-                anyone[end] = min(cost, anyone.get(end, cost))
-    return tuple(sorted(anyone.items()))
+    ends = dict.fromkeys(range(start + 1, start + room + 1), search.other_name_cost if name else 0)
+    if name:
+        forms = _name_forms(name, search.name_suffixes)
+        for end, cost in _spans(call, "name", forms, search.name_distance).get(start, ()):
+            ends[end] = min(cost, ends.get(end, cost))
+    return tuple(ends.items())
 
 
 def _name_forms(name: str, suffixes: tuple[str, ...]) -> Iterator[str]:
@@ -186,28 +177,28 @@ def _name_forms(name: str, suffixes: tuple[str, ...]) -> Iterator[str]:
         yield surname + suffix
 
 
-def _company_ends(call: Transcript, start: int) -> Ends:
-    search, sounds, stream = call.model.search, call.model.sounds, call.stream
-    known = bare(read_aloud(call.company or ""))
-    found: dict[int, int] = {}
-    if known:
-        for form in _company_forms(known):
-            most = int(search.company_distance * UNIT * len(form))
-            for end, cost in sound_ends(form, call, start, most).items():
-                found[end] = min(cost, found.get(end, cost))
+def _company_ends(call: Transcript, _element: Element, start: int) -> Ends:
+    search = call.model.search
+    name = bare(read_aloud(call.company or ""))
+    other = search.other_company_cost if name else 0
     room = _room(call, start, search.company_chars)
-    other = search.other_company_cost if known else 0
-    for ending in search.company_endings:
-        for at in range(start, start + room - len(ending) + 1):
-            end = at + len(ending)
-            if at + len(ending) - start < 3 or found.get(end, other + 1) <= other:
-                continue
-            if all(
-                sounds.character_cost(a, b) <= _SOUNDS_LIKE
-                for a, b in zip(ending, stream[at:end], strict=True)
-            ):
-                found[end] = other
-    return tuple(sorted(found.items()))
+    ends = {end: other for end in _company_endings(call) if start + 3 <= end <= start + room}
+    if name:
+        for end, cost in _spans(call, "company", _company_forms(name), search.company_distance).get(
+            start, ()
+        ):
+            ends[end] = min(cost, ends.get(end, cost))
+    return tuple(ends.items())
+
+
+def _company_endings(call: Transcript) -> Iterable[int]:
+    """Places in the stream where a word that ends companies' names ends."""
+    known = call.names.get("endings")
+    if known is None:
+        endings = _name_branch(call.model.search.company_endings, _ENDING_DISTANCE, call.model)
+        known = {hit.end: () for hit in occurrences(endings, call, None, _no_slots)}
+        call.names["endings"] = known
+    return known
 
 
 def _company_forms(name: str) -> Iterator[str]:
@@ -303,14 +294,29 @@ def _amount(spoken: str) -> float:
     return value
 
 
-def _duration_ends(slot: Duration, call: Transcript, start: int) -> Iterator[tuple[int, int]]:
-    spans = call.cache.get("time_spans")
-    if spans is None:
-        spans = call.cache["time_spans"] = {span.start: span for span in time_spans(call.stream)}
-    span = spans.get(start)  # type: ignore[attr-defined]  # a dict was put there
-    if span is None:
-        return
-    above = span.seconds > slot.low_s or (slot.low_included and span.seconds == slot.low_s)
-    below = span.seconds < slot.high_s or (slot.high_included and span.seconds == slot.high_s)
-    if above and below:
-        yield span.end, 0
+def _duration_ends(call: Transcript, element: Element, start: int) -> Ends:
+    if call.time_spans is None:
+        call.time_spans = {span.start: (span.end, span.seconds) for span in time_spans(call.stream)}
+    span = call.time_spans.get(start)
+    if span is None or not isinstance(element, Duration):
+        return ()
+    end, seconds = span
+    above = seconds > element.low_s or (element.low_included and seconds == element.low_s)
+    below = seconds < element.high_s or (element.high_included and seconds == element.high_s)
+    return ((end, 0),) if above and below else ()
+
+
+def _gap_ends(call: Transcript, element: Element, start: int) -> Ends:
+    if not isinstance(element, Gap):
+        return ()
+    room = call.stream.find(BREAK, start) - start
+    return tuple((start + count, 0) for count in range(element.low, min(element.high, room) + 1))
+
+
+_FINDERS: Mapping[type, Callable[[Transcript, Element, int], Ends]] = {
+    Digits: _digit_ends,
+    Name: _name_ends,
+    Company: _company_ends,
+    Duration: _duration_ends,
+    Gap: _gap_ends,
+}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import add
@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline.judging.calibration import Confidence, MatchLimits, load_confidence, load_limits
 from pipeline.judging.lexfile import LexiconFile, lexicon_folder
 from pipeline.judging.negation import Guards, load_guards
-from pipeline.judging.patterns import bare, read_aloud
+from pipeline.judging.patterns import Element, bare, read_aloud
 from pipeline.judging.phonetics import UNIT, Sounds, load_sounds
 from pipeline.records import ROLES, Turn
 
@@ -52,9 +52,9 @@ class SearchSettings:
     name_suffixes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MatchModel:
-    """All data that matching depends on; from one lexicon folder."""
+    """All data that matching depends on; from one lexicon folder. Equal only to itself."""
 
     sounds: Sounds
     search: SearchSettings
@@ -130,14 +130,16 @@ class Transcript:
     order: list[int] = field(default_factory=list)
     coarse: str = ""
     coarse_at: list[int] = field(default_factory=list)
-    coarse_of: list[int] = field(default_factory=list)
+    halves: str = ""
     pairs: dict[str, list[int]] = field(default_factory=dict)
     _spoken: tuple[str, ...] = ()
     _singles: dict[str, list[int]] | None = None
     _times: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     _doubts: dict[int, list[float]] = field(default_factory=dict)
     _where: dict[int, list[int]] = field(default_factory=dict)
-    cache: dict[object, object] = field(default_factory=dict)
+    slots: dict[tuple[Element, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    names: dict[str, Mapping[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
+    time_spans: dict[int, tuple[int, float]] | None = None
 
     @classmethod
     def of(
@@ -210,25 +212,26 @@ class Transcript:
         at = [place for place, char in enumerate(stream) if char not in light]
         heavy = "".join([stream[place] for place in at])
         coarse = heavy.translate(sounds.coarse_table)
+        self.halves = coarse.translate(sounds.halves_table)
         pairs: dict[str, list[int]] = defaultdict(list)
         for place, pair in enumerate(map(add, coarse, coarse[1:])):
             pairs[pair].append(place)
-        for place, char in enumerate(heavy):
-            others = sounds.coarse(char)[1:] if char in sounds.heteronyms else ()
-            for other in others:
+        heteronyms = sounds.heteronyms
+        for place in [place for place, char in enumerate(heavy) if char in heteronyms]:
+            for other in sounds.coarse(heavy[place])[1:]:
                 if place:
                     pairs[coarse[place - 1] + other].append(place - 1)
                 if place + 1 < len(coarse):
                     pairs[other + coarse[place + 1]].append(place)
         self.coarse, self.coarse_at, self.pairs = coarse, at, pairs
 
+    @property
     def singles(self) -> dict[str, list[int]]:
         """Positions in `coarse` of every coarse class."""
         if self._singles is None:
-            found: dict[str, list[int]] = defaultdict(list)
+            self._singles = defaultdict(list)
             for place, code in enumerate(self.coarse):
-                found[code].append(place)
-            self._singles = found
+                self._singles[code].append(place)
         return self._singles
 
     def place(self, position: int) -> tuple[int, int]:
