@@ -1,0 +1,113 @@
+"""The Prefect flow does what `zhijian score` does, and leaves no words in Prefect's own storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import ROOT
+
+pytestmark = pytest.mark.flow
+
+SECRET = "保单尾号七七四九二一"
+
+RUN = """
+import sys
+from prefect.testing.utilities import prefect_test_harness
+import flows
+with prefect_test_harness():
+    counts = flows.nightly(*sys.argv[1:4], workers=1)
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        tasks = client.read_task_runs()
+        artifacts = client.read_artifacts()
+    import json
+    print("RESULT" + json.dumps({
+        "counts": counts,
+        "tasks": sorted(t.name for t in tasks),
+        "artifact": [a.data for a in artifacts if a.key == "night-summary"],
+    }))
+"""
+
+
+def run_flow(night, home: Path, model: str) -> dict:
+    night.write_calls()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ZHIJIAN_")} | {
+        "PREFECT_HOME": str(home),
+        "ZHIJIAN_MODEL": model,
+        "ZHIJIAN_IDENTITY": str(night.key),
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(night.recordings), str(night.root / "calls.csv"), str(night.results)],
+        capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert SECRET not in done.stdout + done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))
+    return json.loads(line.removeprefix("RESULT"))
+
+
+def test_the_flow_scores_a_night_and_keeps_words_out_of_prefect(night_folder, tmp_path):
+    import io
+
+    import soundfile
+    from builders import clip
+
+    night = night_folder
+    night.add_call("a")
+    night.add_call("b", direction="outbound")
+    night.add_row("missing")
+    data, rate = soundfile.read(io.BytesIO(clip()))
+    turn = {"start_s": 1.0, "end_s": 5.0, "text": "您好请问有什么可以帮您" + SECRET}
+    script = tmp_path / "script.json"
+    script.write_text(
+        json.dumps({"calls": [{"duration_s": len(data) / rate, "turns": [turn]}]}, ensure_ascii=False)
+    )
+    home = tmp_path / "prefect"
+
+    result = run_flow(night, home, f"fake:{script}")
+
+    assert result["counts"] == {"calls_in": 3, "scored": 2, "quarantined": 1, "skipped": 0}
+    assert result["tasks"] == ["account for every call-0", "batch 0 (2 calls)", "plan the night-0"] or [
+        name.rsplit("-", 1)[0] for name in result["tasks"]
+    ] == ["account for every call", "batch 0 (2 calls)", "plan the night"]
+    (summary,) = result["artifact"]
+    assert "| 3 | 2 | 1 | 0 |" in summary
+    assert "recording_missing" in summary
+    assert SECRET in "".join(night.table("turns").text)
+    for path in home.rglob("*"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_a_wrong_key_is_not_retried_and_a_full_disk_is():
+    import asyncio
+
+    from prefect.states import Failed, exception_to_failed_state
+
+    import flows
+    from pipeline.errors import StorageError, WrongKeyError
+
+    async def heals(error: Exception) -> bool:
+        return await flows.heals(None, None, await exception_to_failed_state(error))
+
+    assert asyncio.run(heals(StorageError("disk full")))
+    assert not asyncio.run(heals(WrongKeyError("no recipient")))
+    assert not asyncio.run(heals(ValueError("a defect")))
+    assert Failed().type.value == "FAILED"
+
+
+def test_the_deployment_is_nightly_in_shanghai(monkeypatch):
+    import flows
+
+    served = {}
+    monkeypatch.setattr(type(flows.nightly), "serve", lambda _self, **options: served.update(options))
+    flows.serve()
+    assert served["schedule"].timezone == "Asia/Shanghai"
+    assert served["schedule"].cron == "30 1 * * *"
+    assert served["limit"] == 1
