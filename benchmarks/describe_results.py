@@ -10,8 +10,9 @@ from pipeline.results.schemas import PUBLIC, TABLES
 
 _HEAD = """# Results
 
-Parquet datasets under the results folder, partitioned `call_date=YYYY-MM-DD/` (the call's local date). Files are never
-changed: a new score is a new row with a higher `version`, and readers take the highest version of each `call_id`:
+Parquet datasets under the results folder, partitioned `call_date=YYYY-MM-DD/` (the call's local date). Files
+are never changed: a new score is a new row with a higher `version`, and readers take the highest version of
+each `call_id`:
 
 ```python
 from pipeline.results import load
@@ -20,8 +21,8 @@ verdicts = load("verdicts", "results/")            # pandas, latest version of e
 scores = load("scores", "results/", latest=False)  # every version
 ```
 
-Any Parquet reader can open the files; every column carries its description, unit and Chinese label in the file's own
-schema. Times are seconds from the start of the recording. This page is made from the schemas by
+Any Parquet reader can open the files; every column carries its description, unit and Chinese label in the
+file's own schema. Times are seconds from the start of the recording. This page is made from the schemas by
 `python -m benchmarks.describe_results`.
 """
 
@@ -31,7 +32,9 @@ def results_document() -> str:
     parts = [_HEAD]
     for table in PUBLIC:
         parts += [f"\n## {table}\n", "| column | type | unit | meaning | 中文 |", "|---|---|---|---|---|"]
-        parts += [f"| `{c.name}` | {c.type} | {c.unit} | {c.description} | {c.zh} |" for c in TABLES[table]]
+        for c in TABLES[table]:
+            cells = (f"`{c.name}`", str(c.type), c.unit, c.description, c.zh)
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(parts) + "\n"
 
 
