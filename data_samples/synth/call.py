@@ -87,6 +87,7 @@ def _place(
     end_s = float(rng.uniform(0.5, 1.1))
     speed = {"agent": float(script.audio.get("agent_rate", 1.0)), "customer": 1.0}
     speed["customer"] = float(script.audio.get("customer_rate", 1.0))
+    slack = {role: float(script.audio.get(f"{role}_pause", 1.0)) for role in speed}
     for line in script.lines:
         start_s, kind = _start(line, floor, end_s, rng)
         pieces = []
@@ -105,7 +106,7 @@ def _place(
             pieces.append(PlacedPiece(piece.text, round(at / SPEECH_HZ, 3), round(stop_s, 3), piece.filler))
             at_s = stop_s
             if index < len(line.pieces) - 1:
-                at_s += piece.pause_s * float(rng.uniform(0.85, 1.2))
+                at_s += piece.pause_s * slack[line.role] * float(rng.uniform(0.85, 1.2))
         turn = PlacedTurn(line.speaker, line.role, line.text, tuple(pieces), line.flags, kind)
         turns.append(turn)
         if kind != "backchannel":
