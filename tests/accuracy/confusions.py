@@ -7,14 +7,17 @@ are noised by what was learnt elsewhere.
 
 What is kept
 ------------
-``spans``       stretches of 2 to 5 characters that were misheard as a whole, with how often they were said
-``syllables``   for every syllable: how often said, what single characters of it were heard as ("" = lost)
+``spans``       stretches of 2 to 5 characters that were misheard as a whole, and as what
+``syllables``   for every syllable: how often said and missed, what it was heard as alone ("" = lost)
+``pairs``       for frequent pairs of characters: how many of them were said and missed; a recogniser knows
+                some phrases better than others
 ``initials``, ``finals``   confusions of sound for syllables that were never misheard in the material
 ``inserted``    what was heard where nothing was said, per 1000 characters
 ``lost_turns``  share of turns of which nothing was heard, by length
 ``arabic``      share of spoken numbers written in Arabic digits
 ``call_factors``  each call's CER over the mean: some calls are worse than others
 ``confidence_right``, ``confidence_wrong``   21 quantiles of the word probability
+``strength``    factor on all error probabilities with which noised dialogues reach the recogniser's CER
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from pipeline.mandarin import normalised
 from tests.accuracy.alignment import error_rate, slips, split, syllables
+from tests.accuracy.noise import Confusions, confusions_of, noised
+from tests.dialogues.loader import load
 
 HERE = Path(__file__).parent
 _NUMBER = re.compile(r"[零一二三四五六七八九十百千万两]{2,}")
@@ -47,16 +53,16 @@ def learn(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     """The statistics over all pairs; see the module's text for the keys."""
     spans: dict[str, Counter[str]] = defaultdict(Counter)
     sounds: dict[str, Counter[str]] = defaultdict(Counter)
-    said_sounds: Counter[str] = Counter()
+    said_sounds, missed_sounds = Counter[str](), Counter[str]()
     initials: dict[str, Counter[str]] = defaultdict(Counter)
     finals: dict[str, Counter[str]] = defaultdict(Counter)
     inserted: Counter[str] = Counter()
+    pairs_said, pairs_missed = Counter[str](), Counter[str]()
     turns, lost = Counter[str](), Counter[str]()
     arabic = Counter[bool]()
     right: list[float] = []
     wrong: list[float] = []
     per_call: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    corpus = "|".join(pair["said"] for pair in pairs)
     characters: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in pairs:
         said, heard = pair["said"], pair["heard"]
@@ -70,7 +76,9 @@ def learn(pairs: list[dict[str, Any]]) -> dict[str, Any]:
         sound = syllables(said)
         said_sounds.update(sound)
         wrong_chars = Counter[str]()
+        missed = [False] * len(said)
         for slip in slips(said, heard):
+            missed[slip.start : slip.start + len(slip.said)] = [True] * len(slip.said)
             wrong_chars.update(slip.heard)
             if not slip.said:
                 inserted[slip.heard] += len(slip.heard) <= 3
@@ -85,6 +93,11 @@ def learn(pairs: list[dict[str, Any]]) -> dict[str, Any]:
                     (a, b), (c, d) = split(one), split(other)
                     initials[a][c] += 1
                     finals[b][d] += 1
+        for place in range(len(said) - 1):
+            pairs_said[said[place : place + 2]] += 2
+            pairs_missed[said[place : place + 2]] += missed[place] + missed[place + 1]
+        for char_sound, wrong_here in zip(sound, missed, strict=True):
+            missed_sounds[char_sound] += wrong_here
         arabic.update(bool(re.search(r"\d", pair["raw"])) for _ in _NUMBER.findall(said))
         for text, _, _, probability in pair["words"]:
             bad = any(wrong_chars[char] > 0 for char in text)
@@ -98,13 +111,17 @@ def learn(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "cer": round(100 * mean, 2),
         "characters": length,
-        "spans": {
-            text: {"said": max(corpus.count(text), sum(found.values())), "heard": dict(found.most_common(8))}
-            for text, found in sorted(spans.items())
-        },
+        "spans": {text: dict(found.most_common(8)) for text, found in sorted(spans.items())},
         "syllables": {
-            sound: {"said": said_sounds[sound], "heard": dict(sounds[sound].most_common(12))}
+            sound: {
+                "said": said_sounds[sound],
+                "missed": missed_sounds[sound],
+                "heard": dict(sounds[sound].most_common(12)),
+            }
             for sound in sorted(said_sounds)
+        },
+        "pairs": {
+            text: [count, pairs_missed[text]] for text, count in sorted(pairs_said.items()) if count >= 6
         },
         "initials": {key: dict(found.most_common(8)) for key, found in sorted(initials.items())},
         "finals": {key: dict(found.most_common(8)) for key, found in sorted(finals.items())},
@@ -121,6 +138,32 @@ def learn(pairs: list[dict[str, Any]]) -> dict[str, Any]:
         "confidence_right": _quantiles(right),
         "confidence_wrong": _quantiles(wrong),
     }
+
+
+def fitted_strength(table: dict[str, Any]) -> float:
+    """The factor on error probabilities that gives noised dialogues the recogniser's CER."""
+    low, high = 0.5, 4.0
+    for _ in range(7):
+        middle = (low + high) / 2
+        if mean_error_rate(confusions_of(table, middle)) < table["cer"]:
+            low = middle
+        else:
+            high = middle
+    return round((low + high) / 2, 2)
+
+
+def mean_error_rate(confusions: Confusions) -> float:
+    """CER (%) of the noised development dialogues."""
+    errors = length = 0.0
+    for one in load("dev"):
+        heard = {
+            turn.start_s: normalised(turn.text) for turn in noised(one.hearing, one.id, 1, confusions).turns
+        }
+        for turn in one.hearing.turns:
+            said = normalised(turn.text)
+            errors += error_rate(said, heard.get(turn.start_s, "")) * len(said) / 100
+            length += len(said)
+    return 100 * errors / length
 
 
 def main(files: list[Path]) -> None:
@@ -146,6 +189,7 @@ def main(files: list[Path]) -> None:
         },
     }
     content = {"schema": 1, "provenance": provenance} | learn(pairs)
+    content["strength"] = fitted_strength(content)
     text = json.dumps(content, ensure_ascii=False, indent=1)
     text = re.sub(
         r"\{\s+([^{}]*?)\s+\}", lambda match: "{" + re.sub(r"\s*\n\s*", " ", match.group(1)) + "}", text

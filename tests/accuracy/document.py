@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.accuracy.alignment import error_rate
+from tests.accuracy.confusions import mean_error_rate
 from tests.accuracy.noise import load_confusions
 from tests.dialogues.loader import load
 
@@ -81,20 +81,6 @@ def _rules(tally: Tally) -> list[str]:
     return lines + [f"| `{rule_id}` | {_rule(rule)} |" for rule_id, rule in tally.rules.items()]
 
 
-def _noise_rate() -> float:
-    from pipeline.mandarin import normalised
-    from tests.accuracy.noise import noised
-
-    errors = length = 0.0
-    for one in load("dev"):
-        heard = {turn.start_s: normalised(turn.text) for turn in noised(one.hearing, one.id, 1).turns}
-        for turn in one.hearing.turns:
-            said = normalised(turn.text)
-            errors += error_rate(said, heard.get(turn.start_s, "")) * len(said) / 100
-            length += len(said)
-    return 100 * errors / length
-
-
 def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str:
     """The section as Markdown."""
     known = load_confusions()
@@ -115,8 +101,8 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "",
         f"Noised text: errors drawn from confusions of whisper-base on telephone audio "
         f"({sum(provenance['utterances'].values())} utterances, CER {known.cer:.1f} %; noised text "
-        f"{_noise_rate():.1f} %). whisper-base's own text: dialogues spoken by a synthesiser, 8 kHz A-law, "
-        "with line noise or babble.",
+        f"{mean_error_rate(known):.1f} %). whisper-base's own text: dialogues spoken by a synthesiser, 8 kHz "
+        "A-law, with line noise or babble.",
         "",
         "### Mandated and banned phrases: looking for characters against matching by sound",
         "",

@@ -13,6 +13,7 @@ Table of contents: `PHRASES`, `KEYWORDS`, `Found`, `phrase_finding`, `keyword_ve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,29 +21,30 @@ from pipeline.mandarin import normalised
 from pipeline.records import VerdictKind
 from tests.accuracy.conditions import Case
 
-# The standard's own words, cut to the part that carries the meaning.
-PHRASES = (
-    "有什么可以帮您",
-    "让您久等",
-    "保单号后六位",
-    "身份证号后四位",
-    "您的意思是",
-    "理解您的心情",
-    "还有其他需要帮助的吗",
-    "二十四小时内",
-    "感谢您的来电",
-    "祝您生活愉快",
-    "服务专线",
-    "我是坐席",
-    "工号",
-    "现在方便接听",
-    "此为服务推荐",
-    "您可自主选择",
-    "理解您的选择",
-    "如有需要可随时拨打我们的服务热线",
-    "即将失效",
-    "客服中心",
-)
+# The standard's own words, cut to the part that carries the meaning; with each, what says the same in near
+# words: a turn that holds that is neither a find nor a false hit.
+PHRASES = {
+    "有什么可以帮您": "(什么|其他|哪些).{0,6}(帮|效劳)",
+    "让您久等": "久等",
+    "保单号后六位": "保单号.{0,5}六位",
+    "身份证号后四位": "身份证.{0,6}四位",
+    "您的意思是": "您的意思",
+    "理解您的心情": "(理解|体会).{0,8}心情|心情.{0,6}理解",
+    "还有其他需要帮助的吗": "(其他|别的).{0,6}(需要|帮|问题|办)",
+    "二十四小时内": "二十四小时.?内",
+    "感谢您的来电": "谢.{0,3}(来电|致电|打电话)",
+    "祝您生活愉快": "祝您.{0,6}愉快",
+    "服务专线": "服务热线",
+    "我是坐席": "坐席",
+    "工号": "工号",
+    "现在方便接听": "方便.{0,2}(接|听|通话|说话)",
+    "此为服务推荐": "服务.?推荐|推荐.?服务",
+    "您可自主选择": "自主选择",
+    "理解您的选择": "理解.{0,6}选择",
+    "如有需要可随时拨打我们的服务热线": "需要.*热线",
+    "即将失效": "即将失效",
+    "客服中心": "客服中心",
+}
 
 # Per rule, groups of which each must stand in the agent's words: any one of a group is enough.
 KEYWORDS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -97,7 +99,7 @@ def phrase_finding(cases: Sequence[Case]) -> Found:
                     found.said += 1
                     found.by_keyword += literally
                     found.by_sound += start_s in by_sound
-                else:
+                elif not re.search(PHRASES[phrase], text):
                     found.false_by_keyword += literally
                     found.false_by_sound += start_s in by_sound
     return found

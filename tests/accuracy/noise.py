@@ -2,7 +2,7 @@
 
 Seeded by dialogue and seed, so the same dialogue is always misheard in the same way.
 
-Table of contents: `Confusions`, `load_confusions`, `mishear`, `noised`.
+Table of contents: `Confusions`, `load_confusions`, `confusions_of`, `mishear`, `noised`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 _NUMBER = re.compile(r"[零一二三四五六七八九十百两]{2,}")
 _DIGIT_OF = {char: str(value) for value, char in enumerate("零一二三四五六七八九")} | {"两": "2"}
 _LONGEST_SPAN = 5
-_PRIOR = 4.0  # a stretch heard wrongly once out of one time is not always heard wrongly
+_PRIOR = 4.0  # what was heard wrongly once out of one time is not always heard wrongly
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,17 @@ class Confusions:
 
 
 @cache
-def load_confusions(strength: float | None = None) -> Confusions:
-    """The shipped confusions, with the strength that was fitted for them unless one is given."""
+def load_confusions() -> Confusions:
+    """The shipped confusions."""
     table = json.loads((HERE / "confusions.json").read_text(encoding="utf-8"))
+    return confusions_of(table, table["strength"])
+
+
+def confusions_of(table: Mapping[str, Any], strength: float) -> Confusions:
+    """Confusions as learnt, at a given strength."""
     said = sum(entry["said"] for entry in table["syllables"].values())
-    missed = sum(sum(entry["heard"].values()) for entry in table["syllables"].values())
-    return Confusions(table, missed / said, table.get("strength", 1.0) if strength is None else strength)
+    missed = sum(entry["missed"] for entry in table["syllables"].values())
+    return Confusions(table, missed / said, strength)
 
 
 def _choose(options: Mapping[str, float], draw: Random) -> str:
@@ -100,24 +105,33 @@ def mishear(
     return pieces
 
 
+def _chance(text: str, sounds: Sequence[str], position: int, confusions: Confusions) -> float:
+    """How often the character here is missed: known from its pairs, else from its sound, else the mean."""
+    entry = confusions.table["syllables"].get(sounds[position], {"said": 0, "missed": 0})
+    by_sound = (entry["missed"] + _PRIOR * confusions.base) / (entry["said"] + _PRIOR)
+    said, missed = _PRIOR, _PRIOR * by_sound
+    for start in (position - 1, position):
+        pair = confusions.table["pairs"].get(text[max(0, start) : start + 2])
+        if pair is not None:
+            said, missed = said + pair[0], missed + pair[1]
+    return float(missed / said)
+
+
 def _one_step(
     text: str, sounds: Sequence[str], position: int, confusions: Confusions, scale: float, draw: Random
 ) -> tuple[int, str | None]:
-    for length in range(min(_LONGEST_SPAN, len(text) - position), 1, -1):
-        entry = confusions.table["spans"].get(text[position : position + length])
-        if entry is None:
-            continue
-        chance = sum(entry["heard"].values()) / (entry["said"] + _PRIOR)
-        if draw.random() < scale * chance:
-            return length, _choose(entry["heard"], draw)
-    entry = confusions.table["syllables"].get(sounds[position], {"said": 0, "heard": {}})
-    missed = sum(entry["heard"].values())
-    chance = (missed + _PRIOR * confusions.base) / (entry["said"] + _PRIOR)
-    if draw.random() >= scale * chance:
+    """How many characters to go on by, and what they were heard as; None = heard right."""
+    if draw.random() >= scale * _chance(text, sounds, position, confusions):
         return 1, None
-    if draw.random() < missed / (missed + 1):
-        return 1, _choose(entry["heard"], draw)
-    return 1, _similar(sounds[position], confusions, draw)
+    ways: dict[tuple[int, str], float] = {}
+    for length in range(2, min(_LONGEST_SPAN, len(text) - position) + 1):
+        for heard, count in confusions.table["spans"].get(text[position : position + length], {}).items():
+            ways[length, heard] = count
+    alone = confusions.table["syllables"].get(sounds[position], {"heard": {}})["heard"]
+    ways |= {(1, heard): count for heard, count in alone.items()}
+    if not ways or draw.random() < 1 / (sum(ways.values()) + 1):
+        return 1, _similar(sounds[position], confusions, draw)
+    return draw.choices(list(ways), weights=list(ways.values()))[0]
 
 
 def _in_digits(text: str) -> str:
