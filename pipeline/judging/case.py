@@ -1,0 +1,433 @@
+"""One call while it is being judged: its words indexed once, everything else found when asked for.
+
+Table of contents: `Mark`, `Moment`, `Floor`, `Place`, `Window`, `Case`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from pipeline.judging.facts import measure_value
+from pipeline.judging.fillers_text import transcript_events
+from pipeline.judging.lexicon import Lexicon, MomentKind, MomentSource, PhraseSet
+from pipeline.judging.measures import measures
+from pipeline.judging.phrases import Hit, Transcript, find
+from pipeline.judging.wordings import SoundIndex, hit_at
+from pipeline.records import CallRecord, Event, Evidence, Hearing, Measures, Role, Turn
+
+_FOREVER_S = float("inf")
+_QUOTE_CHARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A hit of a phrase set: surely said, or near enough to be in doubt."""
+
+    hit: Hit
+    phrase: str
+    is_sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something happened that a rule waits for."""
+
+    name_zh: str
+    role: Role | None
+    turn: int
+    start_s: float
+    end_s: float
+    quote: str
+    confidence: float
+    is_sure: bool
+
+    def evidence(self) -> Evidence:
+        """Return the seconds to listen to."""
+        return Evidence(self.start_s, self.end_s, self.role, self.quote)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A stretch of one role's turns with nothing but backchannels of the other side between them."""
+
+    role: Role
+    turns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a call something is looked for; nothing set means anywhere.
+
+    Attributes
+    ----------
+    opening_turns, closing_turns : int or None
+        The role's first or last n turns (floors); with ``_s`` as well, either suffices.
+    after, before, around : str or None
+        Name of a moment, or ``this`` for the moment that made the rule due.
+    turns, within_s : int or float or None
+        How far from that moment.
+    until : str or None
+        The window ends where this moment next happens.
+    """
+
+    opening_turns: int | None = None
+    opening_s: float | None = None
+    closing_turns: int | None = None
+    closing_s: float | None = None
+    after: str | None = None
+    before: str | None = None
+    around: str | None = None
+    turns: int | None = None
+    within_s: float | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A place found in one call: turn numbers, and the seconds between which hits count."""
+
+    turns: tuple[int, ...]
+    from_s: float = 0.0
+    to_s: float = _FOREVER_S
+
+
+@lru_cache(maxsize=8)
+def _backchannel_form(words: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile("(?:" + "|".join(map(re.escape, longest_first)) + ")*+")
+
+
+class Case:
+    """The facts of one call, computed at most once each."""
+
+    def __init__(self, hearing: Hearing, call: CallRecord, lexicon: Lexicon) -> None:
+        self.hearing = hearing
+        self.call = call
+        self.lexicon = lexicon
+        self._marks: dict[str, Mapping[int, list[Mark]]] = {}
+        self._searched: dict[str, dict[int, list[Mark]]] = {}
+        self._moments: dict[str, tuple[Moment, ...]] = {}
+
+    @cached_property
+    def transcript(self) -> Transcript:
+        """The words, indexed for phrase matching."""
+        call = self.call
+        return Transcript.of(
+            self.hearing.turns, agent_name=call.agent_name, company=call.company, model=self.lexicon.matching
+        )
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Turns in the transcript's order."""
+        return self.transcript.turns
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """What was heard, or what a transcript's times and words show."""
+        if self.hearing.layout == "transcript":
+            return (*self.hearing.events, *transcript_events(self.hearing, self.lexicon))
+        return self.hearing.events
+
+    @cached_property
+    def measures(self) -> Measures:
+        """All numbers of the call."""
+        return measures(self.hearing, events=self.events)
+
+    def measure(self, name: str) -> float | None:
+        """One number by its name."""
+        return measure_value(name, self.hearing, self.measures)
+
+    @property
+    def roles_sure(self) -> bool:
+        """Whether agent and customer are told apart well enough."""
+        return self.hearing.role_confidence >= self.lexicon.limits.role_min_confidence
+
+    # -- who has the floor -------------------------------------------------------------------
+
+    def is_backchannel(self, turn: int) -> bool:
+        """Whether a turn only acknowledges (嗯, 好的, 对对)."""
+        form = _backchannel_form(self.lexicon.backchannels)
+        return form.fullmatch(self.transcript.texts[turn]) is not None
+
+    @cached_property
+    def floors(self) -> tuple[Floor, ...]:
+        """Stretches of turns of one role, backchannels of the other side ignored."""
+        built: list[tuple[Role, list[int]]] = []
+        for place, turn in enumerate(self.turns):
+            if self.is_backchannel(place):
+                continue
+            if built and built[-1][0] == turn.role:
+                built[-1][1].append(place)
+            else:
+                built.append((turn.role, [place]))
+        return tuple(Floor(role, tuple(turns)) for role, turns in built)
+
+    @cached_property
+    def _floors_by_role(self) -> dict[Role, list[Floor]]:
+        return {
+            role: [floor for floor in self.floors if floor.role == role] for role in ("agent", "customer")
+        }
+
+    @cached_property
+    def turns_by_role(self) -> dict[Role, tuple[int, ...]]:
+        """Turn numbers of each role."""
+        roles: tuple[Role, Role] = ("agent", "customer")
+        return {
+            role: tuple(place for place, turn in enumerate(self.turns) if turn.role == role) for role in roles
+        }
+
+    def floor_before(self, turn: int, role: Role) -> Floor | None:
+        """Last floor of ``role`` that began before a turn."""
+        earlier = [floor for floor in self._floors_by_role[role] if floor.turns[0] < turn]
+        return earlier[-1] if earlier else None
+
+    # -- where to look -----------------------------------------------------------------------
+
+    def window(self, place: Place, role: Role, anchor: Moment | None) -> Window | None:
+        """Turns of ``role`` at a place; None when the moment it hangs on did not happen."""
+        own = self.turns_by_role[role]
+        floors = self._floors_by_role[role]
+        if place.after or place.before or place.around:
+            name = place.after or place.before or place.around or ""
+            at = anchor if name == "this" else next(iter(self.moments(name)), None)
+            return None if at is None else self._near(place, role, at)
+        if place.opening_turns is not None or place.opening_s is not None:
+            return Window(self._opening(place, own, floors))
+        if place.closing_turns is not None or place.closing_s is not None:
+            return Window(self._closing(place, own, floors))
+        return Window(own)
+
+    def _opening(self, place: Place, own: tuple[int, ...], floors: list[Floor]) -> tuple[int, ...]:
+        last = -1
+        if place.opening_turns and floors:
+            last = floors[min(place.opening_turns, len(floors)) - 1].turns[-1]
+        until_s = -1.0
+        if place.opening_s is not None and self.turns:
+            until_s = self.turns[0].start_s + place.opening_s
+        return tuple(turn for turn in own if turn <= last or self.turns[turn].start_s < until_s)
+
+    def _closing(self, place: Place, own: tuple[int, ...], floors: list[Floor]) -> tuple[int, ...]:
+        first = len(self.turns)
+        if place.closing_turns and floors:
+            first = floors[-min(place.closing_turns, len(floors))].turns[0]
+        from_s = _FOREVER_S
+        if place.closing_s is not None and self.turns:
+            from_s = max(turn.end_s for turn in self.turns) - place.closing_s
+        return tuple(turn for turn in own if turn >= first or self.turns[turn].end_s > from_s)
+
+    def _near(self, place: Place, role: Role, at: Moment) -> Window:
+        own = self.turns_by_role[role]
+        floors = self._floors_by_role[role]
+        earlier = [floor.turns for floor in floors if floor.turns[-1] < at.turn]
+        later = [floor.turns for floor in floors if floor.turns[0] > at.turn]
+        reach = len(floors) if place.turns is None else place.turns
+        first = earlier[-reach][0] if 0 < reach <= len(earlier) else 0
+        last = later[reach - 1][-1] if 0 < reach <= len(later) else len(self.turns)
+        from_s, to_s = 0.0, _FOREVER_S
+        if place.within_s is not None:
+            from_s, to_s = at.start_s - place.within_s, at.end_s + place.within_s
+        if place.until:
+            stops = [moment.start_s for moment in self.moments(place.until) if moment.start_s >= at.end_s]
+            to_s = min([to_s, *stops])
+        if place.before:
+            return Window(tuple(turn for turn in own if first <= turn <= at.turn), from_s, at.start_s)
+        if place.after:
+            return Window(tuple(turn for turn in own if at.turn <= turn <= last), at.end_s, to_s)
+        return Window(tuple(turn for turn in own if first <= turn <= last), from_s, to_s)
+
+    def heard(self, turns: Iterable[int]) -> float:
+        """Mean recognition confidence of turns, weighted by their length; 1 when there is nothing."""
+        weight, total = 0, 0.0
+        for place in turns:
+            length = max(len(self.transcript.texts[place]), 1)
+            weight += length
+            total += length * self.turns[place].confidence
+        return total / weight if weight else 1.0
+
+    def quotes(self, turns: Sequence[int], limit: int = 2) -> tuple[Evidence, ...]:
+        """Return evidence that shows whole turns, cut to a readable length."""
+        shown = []
+        for place in turns[:limit]:
+            turn = self.turns[place]
+            text = turn.text if len(turn.text) <= _QUOTE_CHARS else turn.text[:_QUOTE_CHARS] + "…"
+            shown.append(Evidence(turn.start_s, turn.end_s, turn.role, text))
+        return tuple(shown)
+
+    # -- what was said -----------------------------------------------------------------------
+
+    def marks(self, name: str, window: Window) -> list[Mark]:
+        """Hits of a phrase set in a window, in the order of time.
+
+        Wordings are looked for first; the standard's own sentences, whose search is dear, only where
+        no wording is sure.
+        """
+        found = self._inside(self._worded(name), window)
+        phrase = self.lexicon.phrases[name]
+        if phrase.say and not any(mark.is_sure for mark in found):
+            self._search(name, window.turns)
+            found = [*found, *self._inside(self._searched[name], window)]
+        return sorted(found, key=lambda mark: (mark.hit.start_s, mark.hit.start))
+
+    @staticmethod
+    def _inside(known: Mapping[int, list[Mark]], window: Window) -> list[Mark]:
+        return [
+            mark
+            for turn in window.turns
+            for mark in known.get(turn, ())
+            if window.from_s - 1e-6 <= mark.hit.start_s < window.to_s
+        ]
+
+    @cached_property
+    def _sound_index(self) -> SoundIndex:
+        return SoundIndex(self.transcript)
+
+    def _worded(self, name: str) -> Mapping[int, list[Mark]]:
+        known = self._marks.get(name)
+        if known is None:
+            phrase = self.lexicon.phrases[name]
+            spans = self._sound_index.best(phrase.like)
+            hits = [hit_at(self.transcript, span) for span in spans]
+            known = self._marks[name] = self._kept(phrase, hits)
+        return known
+
+    def _search(self, name: str, turns: tuple[int, ...]) -> None:
+        known = self._searched.setdefault(name, {})
+        missing = [turn for turn in turns if turn not in known]
+        if not missing:
+            return
+        phrase = self.lexicon.phrases[name]
+        hits = [hit for pattern in phrase.say for hit in find(pattern, self.transcript, turns=missing)]
+        kept = self._kept(phrase, hits)
+        for turn in missing:
+            known[turn] = kept.get(turn, [])
+
+    def _kept(self, phrase: PhraseSet, hits: list[Hit]) -> dict[int, list[Mark]]:
+        """Hits that are meant and stand alone, by turn."""
+        by_turn: dict[int, list[Mark]] = {}
+        if not hits:
+            return by_turn
+        refused = [hit_at(self.transcript, span) for span in self._sound_index.best(phrase.unless)]
+        kept: list[Hit] = []
+        for hit in sorted(hits, key=lambda hit: (-hit.confidence, hit.start - hit.end)):
+            if phrase.guarded and (hit.negated or hit.quoted):
+                continue
+            if any(_overlap(hit, other) for other in (*refused, *kept)):
+                continue
+            kept.append(hit)
+            decision = self.transcript.model.limits.decide(hit.confidence)
+            if decision == "hit" or (decision == "near" and phrase.near == "unsure"):
+                by_turn.setdefault(hit.turn, []).append(Mark(hit, phrase.name_zh, decision == "hit"))
+        return by_turn
+
+    def marks_of(
+        self,
+        names: Iterable[str],
+        window: Window,
+        *,
+        beside: tuple[str, ...] = (),
+        not_beside: tuple[str, ...] = (),
+    ) -> list[Mark]:
+        """Hits of several phrase sets, kept by what else is said while the same side has the floor."""
+        found = [mark for name in names for mark in self.marks(name, window)]
+        if not (beside or not_beside):
+            return found
+        kept = []
+        for mark in found:
+            floor = Window(self.floor_of(mark.hit.turn))
+            if beside and not self._any_sure(beside, floor):
+                continue
+            if not self._any_sure(not_beside, floor):
+                kept.append(mark)
+        return kept
+
+    def floor_of(self, turn: int) -> tuple[int, ...]:
+        """Turns of the floor that a turn belongs to."""
+        return next((floor.turns for floor in self.floors if turn in floor.turns), (turn,))
+
+    # -- what happened -----------------------------------------------------------------------
+
+    def moments(self, name: str) -> tuple[Moment, ...]:
+        """Moments of one kind, in the order of time, close ones merged."""
+        if name not in self._moments:
+            kind = self.lexicon.moments[name]
+            found = [moment for source in kind.sources for moment in self._from(source, kind)]
+            self._moments[name] = tuple(_merged(found, kind.merge_s))
+        return self._moments[name]
+
+    def _from(self, source: MomentSource, kind: MomentKind) -> list[Moment]:
+        found: list[Moment] = []
+        for event in self.events if source.events else ():
+            fits = event.kind in source.events and event.role == source.by
+            if fits and event.confidence >= source.min_confidence:
+                turn = self._turn_at(event.start_s)
+                found.append(
+                    Moment(
+                        kind.name_zh,
+                        event.role,
+                        turn,
+                        event.start_s,
+                        event.end_s,
+                        event.text,
+                        event.confidence,
+                        True,
+                    )
+                )
+        roles: tuple[Role, ...] = (source.by,) if source.by else ("agent", "customer")
+        for role in roles:
+            window = Window(self.turns_by_role[role])
+            marks = [mark for name in source.say for mark in self.marks(name, window)]
+            if len({mark.hit.start_s for mark in marks}) < source.at_least:
+                continue
+            found.extend(self._moment(mark, kind) for mark in marks if self._in_context(mark, source))
+        return found
+
+    def _moment(self, mark: Mark, kind: MomentKind) -> Moment:
+        hit = mark.hit
+        return Moment(
+            kind.name_zh, hit.role, hit.turn, hit.start_s, hit.end_s, hit.quote, hit.confidence, mark.is_sure
+        )
+
+    def _in_context(self, mark: Mark, source: MomentSource) -> bool:
+        hit = mark.hit
+        other: Role = "customer" if hit.role == "agent" else "agent"
+        if source.answering or source.not_answering:
+            asked = self.floor_before(hit.turn, other)
+            window = Window(asked.turns if asked else ())
+            if source.answering and not self._any_sure(source.answering, window):
+                return False
+            if self._any_sure(source.not_answering, window):
+                return False
+        if source.together_with or source.not_together_with:
+            window = Window(self.floor_of(hit.turn))
+            if source.together_with and not self._any_sure(source.together_with, window):
+                return False
+            return not self._any_sure(source.not_together_with, window)
+        return True
+
+    def _any_sure(self, names: Iterable[str], window: Window) -> bool:
+        return any(mark.is_sure for name in names for mark in self.marks(name, window))
+
+    def _turn_at(self, time_s: float) -> int:
+        begun = [place for place, turn in enumerate(self.turns) if turn.start_s <= time_s]
+        return begun[-1] if begun else 0
+
+
+def _overlap(one: Hit, other: Hit) -> bool:
+    return one.role == other.role and one.start_s < other.end_s and other.start_s < one.end_s
+
+
+def _merged(found: Sequence[Moment], merge_s: float) -> list[Moment]:
+    """One moment for those close together: the first that is sure, or else the first."""
+    groups: list[list[Moment]] = []
+    end_s = 0.0
+    for moment in sorted(found, key=lambda moment: moment.start_s):
+        if groups and moment.start_s - end_s <= merge_s:
+            groups[-1].append(moment)
+            end_s = max(end_s, moment.end_s)
+        else:
+            groups.append([moment])
+            end_s = moment.end_s
+    return [next((moment for moment in group if moment.is_sure), group[0]) for group in groups]
