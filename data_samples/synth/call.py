@@ -49,7 +49,7 @@ def make_call(script: Script, speaker: Speaker, voices: dict[str, VoiceSetting])
     for role, at, samples in sounds:
         tracks[role][at : at + len(samples)] += samples
     tilts = {turn.role: voices[script.voices[turn.speaker]].tilt_db for turn in reversed(turns)}
-    channels = _line(script, tracks, tilts, speaker, voices, rng)
+    channels = _line(script, tracks, tilts, speaker, voices, rng=rng)
     duration_s = channels.shape[1] / telephone.LINE_HZ
     codec = script.audio["codec"]
     extension = {"opus.ogg": "opus"}.get(codec, codec.rsplit(".", 1)[-1])
@@ -133,6 +133,7 @@ def _line(
     tilts: dict[str, float],
     speaker: Speaker,
     voices: dict[str, VoiceSetting],
+    *,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Background, band, layout, crosstalk."""
