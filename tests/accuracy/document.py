@@ -87,7 +87,6 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
     provenance = known.table["provenance"]
     seconds = sum(tally.seconds for found in parts.values() for tally in found.values())
     calls = sum(tally.calls for found in parts.values() for tally in found.values())
-    heldout = parts["heldout"]
     lines = [
         BEGIN,
         "## Judging",
@@ -110,23 +109,25 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "",
         *_phrases(parts),
         "",
-        "### Held-out, per rule, whisper-base's own text and noised text together",
-        "",
-        *_rules(_together(heldout["noised"], heldout["recognised"])),
-        "",
-        "### Held-out, per rule, clean text",
-        "",
-        *_rules(heldout["clean"]),
-        "",
-        "### Development, per rule, clean text",
-        "",
-        *_rules(parts["dev"]["clean"]),
-        "",
+        *(line for part, found in parts.items() for line in _per_rule(part, found)),
         f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",
         END,
         "",
     ]
     return "\n".join(lines)
+
+
+def _per_rule(part: str, found: Mapping[str, Tally]) -> list[str]:
+    return [
+        f"### {part}: each rule, clean text",
+        "",
+        *_rules(found["clean"]),
+        "",
+        f"### {part}: each rule, noised and whisper-base's own text together",
+        "",
+        *_rules(_together(found["noised"], found["recognised"])),
+        "",
+    ]
 
 
 def _together(one: Tally, other: Tally) -> Tally:

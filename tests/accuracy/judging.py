@@ -199,17 +199,19 @@ def main() -> int:
     )
     parser.add_argument("--heard", action="store_true", help="with those of noised and recognised text")
     parser.add_argument("--rulebook", type=Path, help="another rulebook than the one that ships")
+    parser.add_argument("--part", choices=("dev", "heldout"), help="print one part only, write nothing")
     parser.add_argument("--dry-run", action="store_true", help="print only, write nothing")
     given = parser.parse_args()
     rulebook = load_rulebook(given.rulebook)
+    chosen: tuple[Part, ...] = (given.part,) if given.part else ("dev", "heldout")
     parts: dict[Part, dict[str, Tally]] = {}
-    for part in ("dev", "heldout"):
+    for part in chosen:
         parts[part], wrong = measure(part, rulebook)
         if part == "dev" and given.disagreements:
             given.disagreements.write_text(disagreements(wrong, heard=given.heard), encoding="utf-8")
     text = document.section(parts, rulebook)
     sys.stdout.write(text)
-    if not given.dry_run:
+    if not given.dry_run and not given.part:
         figures = {part: {name: t.as_dict() for name, t in found.items()} for part, found in parts.items()}
         document.write(text, figures)
     return 0

@@ -46,6 +46,9 @@ PHRASES = {
     "客服中心": "客服中心",
 }
 
+# How a rule would write a phrase that is never said without its value.
+PATTERNS = {"工号": "工号{digits}"}
+
 # Per rule, groups of which each must stand in the agent's words: any one of a group is enough.
 KEYWORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "inbound.late_answer_apology": (("让您久等了",),),
@@ -78,7 +81,7 @@ def phrase_finding(cases: Sequence[Case]) -> Found:
     from pipeline.judging.transcript import load_model
 
     accept = load_model().limits.accept
-    patterns = {phrase: compile_pattern(phrase) for phrase in PHRASES}
+    patterns = {phrase: compile_pattern(PATTERNS.get(phrase, phrase)) for phrase in PHRASES}
     found = Found()
     for case in cases:
         call = case.dialogue.call
