@@ -107,8 +107,8 @@ class Case:
         self.hearing = hearing
         self.call = call
         self.lexicon = lexicon
-        self._marks: dict[str, Mapping[int, list[Mark]]] = {}
-        self._searched: dict[str, dict[int, list[Mark]]] = {}
+        self._marks: dict[tuple[str, Role], Mapping[int, list[Mark]]] = {}
+        self._searches: dict[tuple[str, Role], dict[int, list[Mark]]] = {}
         self._moments: dict[str, tuple[Moment, ...]] = {}
 
     @cached_property
@@ -264,11 +264,13 @@ class Case:
         Wordings are looked for first; the standard's own sentences, whose search is dear, only where
         no wording is sure.
         """
-        found = self._inside(self._worded(name), window)
+        if not window.turns:
+            return []
+        role = self.turns[window.turns[0]].role
+        found = self._inside(self._worded(name, role), window)
         phrase = self.lexicon.phrases[name]
         if phrase.say and not any(mark.is_sure for mark in found):
-            self._search(name, window.turns)
-            found = [*found, *self._inside(self._searched[name], window)]
+            found = [*found, *self._inside(self._searched(name, role, window.turns), window)]
         return sorted(found, key=lambda mark: (mark.hit.start_s, mark.hit.start))
 
     @staticmethod
@@ -284,39 +286,38 @@ class Case:
     def _sound_index(self) -> SoundIndex:
         return SoundIndex(self.transcript)
 
-    def _worded(self, name: str) -> Mapping[int, list[Mark]]:
-        known = self._marks.get(name)
+    def _worded(self, name: str, role: Role) -> Mapping[int, list[Mark]]:
+        known = self._marks.get((name, role))
         if known is None:
             phrase = self.lexicon.phrases[name]
-            spans = self._sound_index.best(phrase.like)
-            hits = [hit_at(self.transcript, span) for span in spans]
-            known = self._marks[name] = self._kept(phrase, hits)
+            hits = [hit_at(self.transcript, span) for span in self._sound_index.best(phrase.like, role)]
+            known = self._marks[name, role] = self._kept(phrase, hits, role)
         return known
 
-    def _search(self, name: str, turns: tuple[int, ...]) -> None:
-        known = self._searched.setdefault(name, {})
+    def _searched(self, name: str, role: Role, turns: tuple[int, ...]) -> Mapping[int, list[Mark]]:
+        known = self._searches.setdefault((name, role), {})
         missing = [turn for turn in turns if turn not in known]
-        if not missing:
-            return
-        phrase = self.lexicon.phrases[name]
-        hits = [hit for pattern in phrase.say for hit in find(pattern, self.transcript, turns=missing)]
-        kept = self._kept(phrase, hits)
-        for turn in missing:
-            known[turn] = kept.get(turn, [])
+        if missing:
+            phrase = self.lexicon.phrases[name]
+            hits = [hit for pattern in phrase.say for hit in find(pattern, self.transcript, turns=missing)]
+            kept = self._kept(phrase, hits, role)
+            for turn in missing:
+                known[turn] = kept.get(turn, [])
+        return known
 
-    def _kept(self, phrase: PhraseSet, hits: list[Hit]) -> dict[int, list[Mark]]:
+    def _kept(self, phrase: PhraseSet, hits: list[Hit], role: Role) -> dict[int, list[Mark]]:
         """Hits that are meant and stand alone, by turn."""
         by_turn: dict[int, list[Mark]] = {}
         if not hits:
             return by_turn
-        refused = [hit_at(self.transcript, span) for span in self._sound_index.best(phrase.unless)]
-        kept: list[Hit] = []
+        spans = self._sound_index.best(phrase.unless, role) if phrase.unless else []
+        taken = [hit_at(self.transcript, span) for span in spans]
         for hit in sorted(hits, key=lambda hit: (-hit.confidence, hit.start - hit.end)):
             if phrase.guarded and (hit.negated or hit.quoted):
                 continue
-            if any(_overlap(hit, other) for other in (*refused, *kept)):
+            if any(_overlap(hit, other) for other in taken):
                 continue
-            kept.append(hit)
+            taken.append(hit)
             decision = self.transcript.model.limits.decide(hit.confidence)
             if decision == "hit" or (decision == "near" and phrase.near == "unsure"):
                 by_turn.setdefault(hit.turn, []).append(Mark(hit, phrase.name_zh, decision == "hit"))

@@ -35,6 +35,7 @@ from pipeline.judging.phonetics import Sounds, split_syllable
 from pipeline.judging.phrases import Hit
 from pipeline.judging.slots import time_spans
 from pipeline.judging.transcript import BREAK, Transcript
+from pipeline.records import Role
 
 NUMERALS = "零〇一二三四五六七八九十百千万两幺半点"
 _COMPANY, _FILL, _NAME = "\uf8ff", "\uf8fe", "\uf8fd"
@@ -42,6 +43,8 @@ _FIRST_CODE = 0xE000
 _EXACT, _UNLIKE, _LENGTH_POWER = 0.97, 0.9, 1.6
 _COMPANY_ALIKE = 75.0
 _NUMERAL_SHARE = 0.7
+_CORE_CHARS = 3
+_NOTHING: frozenset[int] = frozenset()
 _SPECIAL = re.compile(r"\{([a-z]+)([^{}]*)\}")
 _COMPARE = re.compile(r"(<=|<|>=|>)(\d+(?:\.\d+)?)(s|min|h|d)")
 _UNIT_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -61,6 +64,8 @@ class WordingError(RulebookError):
 
 class SoundCodes(dict[int, str]):
     """`str.translate` table from characters to one code point a syllable."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # one table for each set of sounds, kept for good
 
     def __init__(self, sounds: Sounds) -> None:
         super().__init__()
@@ -303,6 +308,7 @@ class SoundIndex:
     segments: list[str] = field(init=False)
     coded: list[str] = field(init=False)
     pairs: dict[str, set[int]] = field(init=False)
+    of_role: dict[Role, frozenset[int]] = field(init=False)
     _masked: list[str] | None = None
 
     def __post_init__(self) -> None:
@@ -314,27 +320,31 @@ class SoundIndex:
         for segment in self.segments:
             self.begins.append(at)
             at += len(segment) + 1
+        roles: dict[Role, set[int]] = {"agent": set(), "customer": set()}
+        for number, (begin, segment) in enumerate(zip(self.begins, self.segments, strict=True)):
+            if segment:
+                roles[self.call.turns[self.call.place(begin)[0]].role].add(number)
+        self.of_role = {role: frozenset(numbers) for role, numbers in roles.items()}
         pairs: dict[str, set[int]] = defaultdict(set)
         for number, coded in enumerate(self.coded):
             for place in range(len(coded) - 1):
                 pairs[coded[place : place + 2]].add(number)
         self.pairs = dict(pairs)
 
-    def best(self, wordings: Iterable[Wording]) -> list[Found]:
+    def best(self, wordings: Iterable[Wording], role: Role) -> list[Found]:
         """Non-overlapping places of any of the wordings, the surest and then the longest first."""
-        found = [place for wording in wordings for place in self.search(wording)]
+        within = self.of_role[role]
+        found = [place for wording in wordings for place in self.search(wording, within)]
         kept: list[Found] = []
         for place in sorted(found, key=lambda each: (-each.confidence, each.start - each.end, each.start)):
             if all(place.end <= other.start or other.end <= place.start for other in kept):
                 kept.append(place)
         return kept
 
-    def search(self, wording: Wording, within: set[int] | None = None) -> Iterator[Found]:
-        """All places of a wording, segment by segment (``within``: only these segments)."""
+    def search(self, wording: Wording, within: frozenset[int]) -> Iterator[Found]:
+        """All places of a wording in these segments, one segment after the other."""
         coded = self.masked() if wording.masked else self.coded
-        for number in self._promising(wording):
-            if within is not None and number not in within:
-                continue
+        for number in self._promising(wording, within):
             text, begin = self.segments[number], self.begins[number]
             for match in wording.regex.finditer(coded[number]):
                 if wording.limits_s and not _durations_fit(wording, match, text):
@@ -344,15 +354,13 @@ class SoundIndex:
                 start, end = match.span()
                 yield Found(begin + start, begin + end, self._confidence(wording, text[start:end]))
 
-    def _promising(self, wording: Wording) -> Iterable[int]:
+    def _promising(self, wording: Wording, within: frozenset[int]) -> Iterable[int]:
         if wording.masked or not wording.anchors:
-            return range(len(self.coded))
-        if len(wording.anchors) == 1:
-            return sorted(self.pairs.get(next(iter(wording.anchors)), ()))
+            return sorted(within)
         numbers: set[int] = set()
-        for anchor in wording.anchors & self.pairs.keys():
-            numbers |= self.pairs[anchor]
-        return sorted(numbers)
+        for anchor in wording.anchors:
+            numbers |= self.pairs.get(anchor, _NOTHING)
+        return sorted(numbers & within)
 
     def _confidence(self, wording: Wording, heard: str) -> float:
         alike = unlike = 0
@@ -369,15 +377,13 @@ class SoundIndex:
     def masked(self) -> list[str]:
         """Segments with the company's and the agent's names replaced by one mark each."""
         if self._masked is None:
-            company = bare(read_aloud(self.call.company or "")).translate(self.codes)
+            company = _forms(bare(read_aloud(self.call.company or "")), self.codes)
             name = bare(self.call.agent_name or "").translate(self.codes)
             self._masked = [self._mask(coded, company, name) for coded in self.coded]
         return self._masked
 
-    def _mask(self, coded: str, company: str, name: str) -> str:
-        found = (
-            list(_mentions(coded, company, self.codes)) if company else list(_any_company(coded, self.codes))
-        )
+    def _mask(self, coded: str, company: tuple[str, ...], name: str) -> str:
+        found = list(_mentions(coded, company) if company else _any_company(coded, self.codes))
         for start, end in found:
             coded = coded[:start] + _COMPANY + _FILL * (end - start - 1) + coded[end:]
         if name:
@@ -409,14 +415,14 @@ def _numbers_fit(wording: Wording, match: re.Match[str], text: str) -> bool:
     return True
 
 
-def _mentions(coded: str, company: str, codes: SoundCodes) -> Iterator[tuple[int, int]]:
-    for form in _forms(company, codes):
+def _mentions(coded: str, company: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    for form in company:
         at = coded.find(form)
         if at >= 0:
             yield at, at + len(form)
             return
-    core = _forms(company, codes)[-1]
-    if len(core) < 3 or len(coded) < len(core):
+    core = company[-1]
+    if len(core) < _CORE_CHARS or len(coded) < len(core):
         return
     aligned = fuzz.partial_ratio_alignment(core, coded, score_cutoff=_COMPANY_ALIKE)
     if aligned is not None:
@@ -424,19 +430,13 @@ def _mentions(coded: str, company: str, codes: SoundCodes) -> Iterator[tuple[int
 
 
 @lru_cache(maxsize=256)
-def _company_forms(company: str, tails: tuple[str, ...]) -> tuple[str, ...]:
-    forms = [company]
-    for tail in tails:
-        if forms[-1].endswith(tail) and len(forms[-1]) - len(tail) >= 2:
-            forms.append(forms[-1][: -len(tail)])
-    return tuple(forms)
-
-
 def _forms(company: str, codes: SoundCodes) -> tuple[str, ...]:
-    tails = tuple(
-        tail.translate(codes) for tail in ("股份有限公司", "有限责任公司", "有限公司", "公司", "保险")
-    )
-    return _company_forms(company, tails)
+    """Return the codes of a company's name as registered and as people shorten it; empty if unknown."""
+    forms = [company] if company else []
+    for tail in ("股份有限公司", "有限责任公司", "有限公司", "公司", "保险"):
+        if forms and forms[-1].endswith(tail) and len(forms[-1]) - len(tail) >= 2:
+            forms.append(forms[-1][: -len(tail)])
+    return tuple(form.translate(codes) for form in forms)
 
 
 def _any_company(coded: str, codes: SoundCodes) -> Iterator[tuple[int, int]]:
