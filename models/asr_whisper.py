@@ -25,13 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from models.windows import Piece, Window, gather, pack, quietest
+from models.windows import Piece, Window, gather, pack, quietest, uncovered
 from pipeline.errors import ConfigError, ModelMissingError
 from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, Samples
 from pipeline.records import ModelId
 
 _FRAMES_PER_S = 100  # mel frames
 _WINDOW_FRAMES = 3000
+_KEPT = 4  # two channels, and what had to be heard again in each
 _PREPEND = "\"'“¿([{-《（"
 _APPEND = "\"'.。,，!！?？:：”)]}、》）；;…"
 
@@ -51,6 +52,9 @@ class WhisperOptions:
         Most tokens a prompt and hotwords may take together.
     tokens_per_s : float
         Upper bound of tokens that speech can hold; ends loops early.
+    hole_s, empty_s : float
+        Speech without any text for so long inside a stretch, or a whole stretch of at least ``empty_s``
+        without any, is decoded again by itself: in long windows the decoder skips sentences.
     retries : tuple of (repetition penalty, n-gram that may not repeat)
         Tried in order on what is still not believed.
     """
@@ -62,6 +66,8 @@ class WhisperOptions:
     max_no_speech_prob: float = 0.6
     prompt_tokens: int = 180
     tokens_per_s: float = 14.0
+    hole_s: float = 1.2
+    empty_s: float = 0.5
     retries: tuple[tuple[float, int], ...] = ((1.1, 6), (1.3, 4))
 
 
@@ -195,6 +201,18 @@ class WhisperRecognizer:
             the punctuation that follows them.
         """
         start = self._prompt(prompt, hotwords)
+        segments = self._decode(samples, spans_s, start)
+        holes = uncovered(
+            spans_s, _word_times(segments), hole_s=self._options.hole_s, empty_s=self._options.empty_s
+        )
+        if holes:
+            again = self._decode(samples, holes, start)
+            segments += [late for late in (_inside(one, holes) for one in again) if late is not None]
+        return sorted(segments, key=lambda segment: (segment.start_s, segment.end_s))
+
+    def _decode(
+        self, samples: Samples, spans_s: Sequence[tuple[float, float]], start: list[int]
+    ) -> list[HeardSegment]:
         segments: list[HeardSegment] = []
         for batch in self._encode(samples, spans_s):
             decoded = self._generate(batch, start)
@@ -203,7 +221,7 @@ class WhisperRecognizer:
             for window, one, kept in zip(batch.windows, decoded, believed, strict=True):
                 if kept is not one:
                     segments += self._again(samples, window, one, start)
-        return sorted(segments, key=lambda segment: segment.start_s)
+        return segments
 
     def _prompt(self, prompt: str | None, hotwords: str | None) -> list[int]:
         """Tokens before the text: hotwords, then the prompt, cut so that the window keeps its room."""
@@ -235,7 +253,7 @@ class WhisperRecognizer:
         ]
         # The samples are kept with them so that their address cannot be given to another recording.
         self._kept[key] = (samples, batches)
-        while len(self._kept) > 2:
+        while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return batches
 
@@ -338,6 +356,22 @@ def _segment(piece: Piece, words: Sequence[HeardWord], decoded: _Decoded) -> Hea
         compression_ratio=_compression_ratio(text),
         attempt=decoded.attempt,
     )
+
+
+def _word_times(segments: Sequence[HeardSegment]) -> list[tuple[float, float]]:
+    return [(word.start_s, word.end_s) for segment in segments for word in segment.words]
+
+
+def _inside(segment: HeardSegment, holes: Sequence[tuple[float, float]]) -> HeardSegment | None:
+    """Keep of a late segment what stands in a hole; at its edges neighbours are heard a second time."""
+    words = tuple(
+        word
+        for word in segment.words
+        if any(start <= (word.start_s + word.end_s) / 2 <= end for start, end in holes)
+    )
+    if not words:
+        return None
+    return replace(segment, words=words, text="".join(word.text for word in words), attempt=1)
 
 
 def _compression_ratio(text: str) -> float:

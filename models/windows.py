@@ -5,7 +5,7 @@ Conventions
 Seconds everywhere. A *piece* is a continuous stretch of the recording; a *window* is a row of pieces laid
 end to end, so that silence between turns costs nothing. Pure arithmetic; no model is needed.
 
-Table of contents: `Piece`, `Window`, `pack`, `gather`, `quietest`.
+Table of contents: `Piece`, `Window`, `pack`, `uncovered`, `gather`, `quietest`.
 """
 
 from __future__ import annotations
@@ -146,6 +146,48 @@ def _split(
             at = cut
         parts.append((at, end))
     return parts
+
+
+def uncovered(
+    spans_s: Sequence[tuple[float, float]],
+    words_s: Sequence[tuple[float, float]],
+    *,
+    hole_s: float,
+    empty_s: float,
+    reach_s: float = 0.25,
+) -> list[tuple[float, float]]:
+    """Find speech for which no text was written.
+
+    Parameters
+    ----------
+    spans_s : sequence of (start, end)
+        Where somebody speaks.
+    words_s : sequence of (start, end)
+        Where words were recognised; each covers ``reach_s`` to either side as well.
+    hole_s : float, keyword-only
+        Shortest hole between words.
+    empty_s : float
+        Shortest span that counts when it holds no word at all.
+
+    Examples
+    --------
+    >>> uncovered([(0.0, 5.0), (6.0, 6.7)], [(0.0, 1.0), (4.0, 5.0)], hole_s=1.2, empty_s=0.5)
+    [(1.25, 3.75), (6.0, 6.7)]
+    """
+    covered = sorted((start - reach_s, end + reach_s) for start, end in words_s)
+    holes = []
+    for start, end in sorted(spans_s):
+        at, least = start, hole_s
+        inside = [(a, b) for a, b in covered if b > start and a < end]
+        if not inside:
+            least = empty_s
+        for a, b in inside:
+            if a - at >= least:
+                holes.append((round(at, 3), round(a, 3)))
+            at = max(at, b)
+        if end - at >= least:
+            holes.append((round(at, 3), round(end, 3)))
+    return holes
 
 
 def gather(samples: Samples, window: Window) -> Samples:

@@ -292,9 +292,21 @@ def _as_words(sentence: str) -> list[Word]:
     return words
 
 
-_FILLER_KEYS = {
-    "text", "kind", "also", "when", "not_after", "not_before", "within_chars", "inside_only", "filler", "plain", "source",
-}  # fmt: skip
+_FILLER_KEYS = frozenset(
+    [
+        "text",
+        "kind",
+        "also",
+        "when",
+        "not_after",
+        "not_before",
+        "within_chars",
+        "inside_only",
+        "filler",
+        "plain",
+        "source",
+    ]
+)
 
 
 def _filler(file: _Toml, number: int, raw: Mapping[str, Any]) -> FillerRule | None:
