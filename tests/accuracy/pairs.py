@@ -28,11 +28,12 @@ def of_dialogues(heard: Path) -> Iterator[dict[str, Any]]:
             continue
         for turn, found in zip(known[call["id"]].hearing.turns, call["turns"], strict=True):
             said = normalised(spoken_line(turn.text))
+            raw = "".join(word[0] for word in found["words"])
             yield {
                 "call": call["id"],
                 "said": said,
-                "heard": normalised(found["text"]),
-                "raw": found["text"],
+                "heard": normalised(raw),
+                "raw": raw,
                 "words": found["words"],
                 "source": "synthetic telephone dialogues",
             }

@@ -3,12 +3,11 @@
 ``python -m tests.accuracy.recognise AUDIO OUT.jsonl`` reads every call of a folder that
 ``data_samples/make_samples.py --plain`` filled (``truth.json`` and WAV files) and writes one line a call::
 
-    {"id": "i-basic-01", "model": "whisper-base", "turns": [{"text": "…", "confidence": 0.9,
-     "words": [["您好", 0.0, 0.21, 0.98], …]}, …]}
+    {"id": "i-basic-01", "model": "whisper-base", "turns": [{"words": [["您好", 0.0, 0.21, 0.98], …]}, …]}
 
 Words are given to the turn (of the speaker whose channel it is) in whose time their middle lies; their
 times are shares of that turn, so that a dialogue's own clock stays in force. A turn of which nothing was
-heard has an empty text. Heard twice, the same audio gives the same line.
+heard has no words. Heard twice, the same audio gives the same line.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def heard_turns(model: Any, audio: Path, truth: dict[str, Any]) -> list[dict[str
     import soxr
 
     samples, rate = soundfile.read(audio, dtype="float32", always_2d=True)
-    turns: list[dict[str, Any]] = [{"text": "", "confidence": 0.0, "words": []} for _ in truth["turns"]]
+    turns: list[dict[str, Any]] = [{"words": []} for _ in truth["turns"]]
     for channel in range(samples.shape[1]):
         role = "agent" if channel == truth["agent_channel"] else "customer"
         spans = [
@@ -68,10 +67,6 @@ def heard_turns(model: Any, audio: Path, truth: dict[str, Any]) -> list[dict[str
                 turns[index]["words"].append(
                     [text, round(share[0], 3), round(share[1], 3), round(word.probability, 3)]
                 )
-    for turn in turns:
-        turn["text"] = "".join(word[0] for word in turn["words"])
-        if turn["words"]:
-            turn["confidence"] = round(sum(word[3] for word in turn["words"]) / len(turn["words"]), 3)
     return turns
 
 
