@@ -107,7 +107,7 @@ class LocalStorage:
         with self._explained():
             for folder in (self.root, self._staging, self._journal):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f"_probe-{uuid.uuid4().hex}"
+            probe = self._staging / f"probe-{uuid.uuid4().hex}"
             try:
                 self._write(probe, bytes(_PROBE_BYTES))
             finally:
@@ -212,7 +212,10 @@ class LocalStorage:
         for entry in sorted(self._journal.glob("*.json")):
             self._roll_forward(entry)
         for leftover in self._staging.iterdir():
-            shutil.rmtree(leftover)
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:  # another process may be trying out whether it can write
+                leftover.unlink(missing_ok=True)
 
     def _roll_forward(self, entry: Path) -> None:
         touched: dict[Path, None] = {}

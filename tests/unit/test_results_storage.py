@@ -42,7 +42,7 @@ def snapshot(folder):
     """What a reader finds: calls by dataset, and the files that are there."""
     store = Store.open(folder)
     tables = ("scores", "verdicts", "turns", "events", "hearings")
-    calls = {table: set(store.read(table)["call_id"].to_pylist()) for table in tables}
+    calls = {table: set(store.read(table, columns=["call_id"])["call_id"].to_pylist()) for table in tables}
     return calls, len(store.quarantined())
 
 
@@ -233,7 +233,7 @@ def test_failing_disk_is_told_before_work_begins(tmp_path, monkeypatch, number, 
     with pytest.raises(kind, match=message) as caught:
         Store.open(tmp_path / "results", write=True)
     assert "\n" not in str(caught.value)
-    assert [name for name in files(tmp_path) if "_probe" in name] == []
+    assert [name for name in files(tmp_path) if "probe" in name] == []
 
 
 LIMITED = """

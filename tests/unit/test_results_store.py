@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.callrecords import record_hash
 from pipeline.errors import InputError, ResultsError
+from pipeline.judging.engine import judge
+from pipeline.judging.rulebook import load_rulebook
 from pipeline.records import Measures
 from pipeline.results import (
     RunRow,
@@ -196,6 +198,15 @@ def test_what_was_stored_comes_back_equal(tmp_path_factory, call, hearing, judge
     assert [len(row["evidence"]) for row in stored] == [
         len(verdict.evidence) for verdict in judgement.verdicts
     ]
+
+
+def test_judging_what_is_stored_gives_the_same_judgement(store):
+    rulebook = load_rulebook(None)
+    call, hearing = make_call(ring_s=18.0, business="query", extra={"queue": "1"}), make_hearing()
+    fresh = judge(hearing, call, rulebook)
+    assert fresh.verdicts
+    store.commit([make_scored(call=call, hearing=hearing, judgement=fresh)])
+    assert judge(*stored_hearing(store, "c1"), rulebook) == fresh
 
 
 def test_stored_hearing_of_a_version(store):
