@@ -7,7 +7,7 @@ are noised by what was learnt elsewhere.
 
 What is kept
 ------------
-``spans``       stretches of 2 to 5 characters that were misheard as a whole, and as what
+``spans``       stretches of 2 to 5 characters that were misheard together, and as what
 ``syllables``   for every syllable: how often said and missed, what it was heard as alone ("" = lost)
 ``pairs``       for frequent pairs of characters: how many of them were said and missed; a recogniser knows
                 some phrases better than others
@@ -82,14 +82,18 @@ def learn(pairs: list[dict[str, Any]]) -> dict[str, Any]:
             wrong_chars.update(slip.heard)
             if not slip.said:
                 inserted[slip.heard] += len(slip.heard) <= 3
-            elif 2 <= len(slip.said) <= 5 and len(slip.heard) <= 7:
-                spans[slip.said][slip.heard] += 1
-            elif len(slip.said) == 1 and len(slip.heard) <= 2:
-                sounds[sound[slip.start]][slip.heard] += 1
-            if len(slip.said) == len(slip.heard):
-                for one, other in zip(
-                    sound[slip.start : slip.start + len(slip.said)], syllables(slip.heard), strict=True
-                ):
+            elif len(slip.said) != len(slip.heard):
+                if len(slip.said) == 1 and len(slip.heard) <= 2:
+                    sounds[sound[slip.start]][slip.heard] += 1
+                elif 2 <= len(slip.said) <= 5 and len(slip.heard) <= 7:
+                    spans[slip.said][slip.heard] += 1
+            else:  # neighbours that were misheard one by one stand in one slip
+                for length in (2, 3):
+                    for at in range(len(slip.said) - length + 1):
+                        spans[slip.said[at : at + length]][slip.heard[at : at + length]] += 1
+                for place, other in enumerate(syllables(slip.heard)):
+                    one = sound[slip.start + place]
+                    sounds[one][slip.heard[place]] += 1
                     (a, b), (c, d) = split(one), split(other)
                     initials[a][c] += 1
                     finals[b][d] += 1
