@@ -328,6 +328,8 @@ def _dialogue(raw: Mapping[str, Any], direction: Direction, part: Part) -> Dialo
         labels["handling_time"] = reference.handling_time(call, duration)
         if call.transferred_to:
             labels |= {"no_forced_hangup": None, "further_needs": None}
+        if sum(turn.duration_s for turn in turns if turn.role == "customer") > 25:
+            labels["paraphrase_cadence"] = None  # how much of it states a need is for a reader to say
     labels |= hand
     for rule in INBOUND if direction == "outbound" else OUTBOUND:
         if rule in hand:
