@@ -22,7 +22,8 @@ from pipeline.judging.measures import InterruptionLimits
 from pipeline.judging.phrases import Pattern, PatternError, compile_pattern
 from pipeline.judging.tomlread import Fields, Source, listed
 from pipeline.judging.transcript import MatchModel, load_model
-from pipeline.judging.wordings import Wording, WordingError, compile_wording
+from pipeline.judging.wordinglang import WordingError
+from pipeline.judging.wordings import Wording, compile_wording
 from pipeline.records import EVENT_KINDS, ROLES, Role
 
 SCHEMA = 1
@@ -153,6 +154,9 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
     def wording(written: str) -> Wording:
         return compile_wording(written, used.sounds)
 
+    def exact(written: str) -> Wording:
+        return compile_wording(written, used.sounds, by_sound=False)
+
     lists: dict[str, tuple[str, ...]] = {}
     for source in loaded:
         fields = source.top()
@@ -168,7 +172,11 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
             sets[name] = PhraseSet(
                 id=name,
                 name_zh=entry.text("name_zh"),
-                like=tuple(_compiled(entry, "like", lists, wording)),
+                like=tuple(
+                    _compiled(
+                        entry, "like", lists, wording if entry.flag("by_sound", default=True) else exact
+                    )
+                ),
                 say=tuple(_compiled(entry, "say", lists, phrase)),
                 unless=tuple(_compiled(entry, "unless", lists, wording)),
                 guarded=entry.flag("guarded", default=True),

@@ -16,7 +16,7 @@ codes to segments of the call keeps all but the promising ones from being looked
 Confidence falls with the share of syllables that are written with another character, and the faster
 the shorter the wording is: two syllables of the right sound may be another word, six hardly are.
 
-Table of contents: `WordingError`, `Wording`, `SoundCodes`, `compile_wording`, `SoundIndex`, `hit_at`.
+Table of contents: `Wording`, `SoundCodes`, `compile_wording`, `Found`, `SoundIndex`, `hit_at`.
 """
 
 from __future__ import annotations
@@ -29,37 +29,28 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from pipeline.errors import RulebookError
 from pipeline.judging.patterns import bare, read_aloud
 from pipeline.judging.phonetics import Sounds, split_syllable
 from pipeline.judging.phrases import Hit
 from pipeline.judging.slots import time_spans
 from pipeline.judging.transcript import BREAK, Transcript
+from pipeline.judging.wordinglang import COMPANY, FILL, NAME, NUMERALS, parse_wording
 from pipeline.records import Role
 
-NUMERALS = "零〇一二三四五六七八九十百千万两幺半点"
-_COMPANY, _FILL, _NAME = "\uf8ff", "\uf8fe", "\uf8fd"
+_EXACT, _UNLIKE, _LENGTH_POWER, _NEVER = 0.97, 0.9, 1.6, 0.01
+# A syllable that stands alone between gaps proves little by its sound: the rest must be longer.
+_WEAK_LOSS = 2
 _FIRST_CODE = 0xE000
-_EXACT, _UNLIKE, _LENGTH_POWER = 0.97, 0.9, 1.6
 _COMPANY_ALIKE = 75.0
 _NUMERAL_SHARE = 0.7
 _CORE_CHARS = 3
+_MIN_RUN = 2
 _NOTHING: frozenset[int] = frozenset()
-_SPECIAL = re.compile(r"\{([a-z]+)([^{}]*)\}")
-_COMPARE = re.compile(r"(<=|<|>=|>)(\d+(?:\.\d+)?)(s|min|h|d)")
-_UNIT_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_RANGE = re.compile(r":(\d+)(?:-(\d+))?")
 _MERGED_INITIALS = {"zh": "z", "ch": "c", "sh": "s"}
 _MERGED_FINALS = {"ing": "in", "eng": "en", "ueng": "uen"}
 _SAME = {"你": "您", "妳": "您", "宁": "您", "她": "他", "它": "他"}
+_SAME_TABLE = str.maketrans(_SAME)
 _COMPANY_ENDINGS = ("保险公司", "人寿保险", "财产保险", "保险", "人寿", "财险", "寿险")
-_MAX_ALTERNATIVES = 400
-
-
-class WordingError(RulebookError):
-    """A wording cannot be read."""
-
-    kind = "bad_wording"
 
 
 class SoundCodes(dict[int, str]):
@@ -99,7 +90,10 @@ class Wording:
     """A compiled wording; make it with `compile_wording`."""
 
     source: str
-    regex: re.Pattern[str]
+    coded: re.Pattern[str]
+    written: re.Pattern[str]
+    by_sound: bool
+    weak: bool
     anchors: frozenset[str]
     chars: frozenset[str]
     codes: frozenset[str]
@@ -108,164 +102,21 @@ class Wording:
     masked: bool
 
 
-@dataclass(slots=True)
-class _Built:
-    """What the translation of a piece of a wording gives."""
-
-    regex: str
-    shortest: int
-    anchors: frozenset[str] | None
-    edge: str = ""
-
-
-class _Translator:
-    """Recursive descent from a wording to a regular expression over codes."""
-
-    def __init__(self, source: str, codes: SoundCodes) -> None:
-        self.source = source
-        self.codes = codes
-        self.at = 0
-        self.limits: list[tuple[float, float]] = []
-        self.chars: set[str] = set()
-        self.masked = False
-        self.numbers = 0
-
-    def _numerals(self) -> str:
-        return re.escape("".join(sorted(set(NUMERALS.translate(self.codes)))))
-
-    def whole(self) -> _Built:
-        built = self._choice()
-        if self.at < len(self.source):
-            raise WordingError(f"column {self.at + 1}: {self.source[self.at]!r} closes nothing")
-        return built
-
-    def _choice(self) -> _Built:
-        ways = [self._chain()]
-        while self.at < len(self.source) and self.source[self.at] == "|":
-            self.at += 1
-            ways.append(self._chain())
-        if len(ways) == 1:
-            return ways[0]
-        known = [way.anchors for way in ways]
-        anchors = None if any(each is None for each in known) else frozenset().union(*(k for k in known if k))
-        return _Built(
-            "(?:" + "|".join(way.regex for way in ways) + ")", min(w.shortest for w in ways), anchors
-        )
-
-    def _chain(self) -> _Built:
-        regex, shortest = "", 0
-        best: frozenset[str] | None = None
-        start = self.at
-        while self.at < len(self.source) and self.source[self.at] not in "|)]":
-            piece = self._piece()
-            regex += piece.regex
-            shortest += piece.shortest
-            if piece.anchors is not None and (best is None or len(piece.anchors) < len(best)):
-                best = piece.anchors
-        if self.at == start:
-            raise WordingError(f"column {start + 1}: nothing stands here; expected words")
-        return _Built(regex, shortest, best)
-
-    def _piece(self) -> _Built:
-        char = self.source[self.at]
-        if char in "([":
-            opened = self.at
-            self.at += 1
-            inner = self._choice()
-            close = ")" if char == "(" else "]"
-            if self.at >= len(self.source) or self.source[self.at] != close:
-                raise WordingError(f"column {opened + 1}: {char!r} is never closed; expected {close!r}")
-            self.at += 1
-            return inner if char == "(" else _Built(f"(?:{inner.regex})?", 0, None)
-        if char == "{":
-            return self._slot()
-        if char in "<>&}":
-            raise WordingError(f"column {self.at + 1}: {char!r} cannot stand in a wording; use it in 'say'")
-        end = self.at
-        while end < len(self.source) and self.source[end] not in "([{|)]}<>&":
-            end += 1
-        text = bare(read_aloud(self.source[self.at : end]))
-        self.at = end
-        self.chars.update(text)
-        coded = text.translate(self.codes)
-        anchors = frozenset([coded[:2]]) if len(coded) >= 2 else None
-        return _Built(re.escape(coded), len(coded), anchors)
-
-    def _slot(self) -> _Built:
-        match = _SPECIAL.match(self.source, self.at)
-        if match is None:
-            raise WordingError(f"column {self.at + 1}: '{{' is never closed; expected '}}'")
-        column = self.at + 1
-        self.at = match.end()
-        name, rest = match[1], match[2].strip()
-        if name in ("gap", "digits"):
-            found = _RANGE.fullmatch(rest) if rest else None
-            if (rest and found is None) or (not rest and name == "gap"):
-                raise WordingError(f"column {column}: {{{name}{rest}}}: expected :m-n, like {{{name}:0-6}}")
-            low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 20)
-            if not 0 <= low <= high <= 60:
-                raise WordingError(f"column {column}: {{{name}{rest}}}: expected a rising range within 0-60")
-            if name == "gap":
-                return _Built(rf"[^{BREAK}]{{{low},{high}}}?", low, None)
-            self.numbers += 1
-            return _Built(f"(?P<n{self.numbers - 1}>[{self._numerals()}]{{{low},{high}}})", low, None)
-        if name == "duration":
-            return self._duration(rest, column)
-        if name == "someone":
-            return _Built(rf"[^{BREAK}]{{1,4}}?", 1, None)
-        if name in ("company", "name"):
-            self.masked = True
-            mark = _COMPANY if name == "company" else _NAME
-            return _Built(f"{mark}{_FILL}*", 1, frozenset([mark]))
-        raise WordingError(
-            f"column {column}: slot {name!r} is unknown; "
-            "expected one of: company, digits, duration, gap, name, someone"
-        )
-
-    def _duration(self, rest: str, column: int) -> _Built:
-        low, high = 0.0, float("inf")
-        if rest:
-            found = _COMPARE.fullmatch(rest.replace(" ", ""))
-            if found is None:
-                raise WordingError(
-                    f"column {column}: {{duration{rest}}}: expected a comparison like <=2min or <=24h"
-                )
-            bound = float(found[2]) * _UNIT_S[found[3]]
-            low, high = (low, bound) if found[1].startswith("<") else (bound, high)
-        self.limits.append((low, high))
-        units = "|".join(
-            re.escape(unit.translate(self.codes))
-            for unit in (
-                "分钟",
-                "秒钟",
-                "秒",
-                "分",
-                "个小时",
-                "小时",
-                "个钟头",
-                "个工作日",
-                "工作日",
-                "天",
-                "日",
-                "刻钟",
-                "分半钟",
-            )
-        )
-        joined = re.escape("到至个".translate(self.codes))
-        span = f"[{self._numerals()}][{self._numerals()}{joined}]{{0,6}}?(?:{units})"
-        return _Built(f"(?P<d{len(self.limits) - 1}>{span})", 2, None)
+def _plain(text: str) -> str:
+    return text.translate(_SAME_TABLE)
 
 
 @lru_cache(maxsize=8192)
-def compile_wording(source: str, sounds: Sounds) -> Wording:
+def compile_wording(source: str, sounds: Sounds, *, by_sound: bool = True) -> Wording:
     """Compile a wording.
 
     Parameters
     ----------
     source : str
-        Literals, ``(a|b)``, ``[x]``, ``{gap:m-n}``, ``{digits:m-n}``, ``{duration<=2min}``, ``{company}``,
-        ``{name}`` (the agent's, from the call record) and ``{someone}`` (any one to four characters).
+        In the language of `pipeline.judging.wordinglang`.
     sounds : Sounds
+    by_sound : bool
+        Whether homophones count.
 
     Raises
     ------
@@ -273,19 +124,19 @@ def compile_wording(source: str, sounds: Sounds) -> Wording:
         With the column of what is wrong.
     """
     codes = sound_codes(sounds)
-    translator = _Translator(source, codes)
-    built = translator.whole()
-    if built.shortest < 2 and not translator.masked:
-        raise WordingError("column 1: at least two syllables must be said; give it more words")
+    parsed = parse_wording(source, lambda text: text.translate(codes), _plain)
     return Wording(
         source=source,
-        regex=re.compile(built.regex),
-        anchors=built.anchors or frozenset(),
-        chars=frozenset(translator.chars),
-        codes=frozenset("".join(translator.chars).translate(codes)),
-        limits_s=tuple(translator.limits),
-        numbers=translator.numbers,
-        masked=translator.masked,
+        coded=re.compile(parsed.coded),
+        written=re.compile(parsed.written),
+        by_sound=by_sound,
+        weak=parsed.weakest < _MIN_RUN,
+        anchors=parsed.anchors,
+        chars=parsed.chars,
+        codes=frozenset("".join(parsed.chars).translate(codes)),
+        limits_s=parsed.limits_s,
+        numbers=parsed.numbers,
+        masked=parsed.masked,
     )
 
 
@@ -309,12 +160,14 @@ class SoundIndex:
     coded: list[str] = field(init=False)
     pairs: dict[str, set[int]] = field(init=False)
     of_role: dict[Role, frozenset[int]] = field(init=False)
-    _masked: list[str] | None = None
+    plain: list[str] = field(init=False)
+    _masked: tuple[list[str], list[str]] | None = None
 
     def __post_init__(self) -> None:
         self.codes = sound_codes(self.call.model.sounds)
         self.segments = self.call.stream.split(BREAK)
         self.coded = self.call.stream.translate(self.codes).split(BREAK)
+        self.plain = [segment.translate(_SAME_TABLE) for segment in self.segments]
         self.begins = []
         at = 0
         for segment in self.segments:
@@ -343,16 +196,22 @@ class SoundIndex:
 
     def search(self, wording: Wording, within: frozenset[int]) -> Iterator[Found]:
         """All places of a wording in these segments, one segment after the other."""
-        coded = self.masked() if wording.masked else self.coded
+        coded, plain = self.masked() if wording.masked else (self.coded, self.plain)
         for number in self._promising(wording, within):
             text, begin = self.segments[number], self.begins[number]
-            for match in wording.regex.finditer(coded[number]):
+            if wording.by_sound:
+                matches = wording.coded.finditer(coded[number])
+            else:
+                matches = wording.written.finditer(plain[number])
+            for match in matches:
                 if wording.limits_s and not _durations_fit(wording, match, text):
                     continue
                 if wording.numbers and not _numbers_fit(wording, match, text):
                     continue
                 start, end = match.span()
-                yield Found(begin + start, begin + end, self._confidence(wording, text[start:end]))
+                literal = not wording.by_sound or wording.written.match(plain[number], start)
+                sure = _EXACT if literal else self._confidence(wording, plain[number][start:end])
+                yield Found(begin + start, begin + end, sure)
 
     def _promising(self, wording: Wording, within: frozenset[int]) -> Iterable[int]:
         if wording.masked or not wording.anchors:
@@ -363,35 +222,41 @@ class SoundIndex:
         return sorted(numbers & within)
 
     def _confidence(self, wording: Wording, heard: str) -> float:
-        alike = unlike = 0
-        for char in heard:
-            if char in wording.chars or _SAME.get(char, char) in wording.chars:
-                alike += 1
-            elif self.codes[ord(char)] in wording.codes:
-                unlike += 1
-        if not unlike:
-            return _EXACT
-        doubt: float = _UNLIKE * unlike / (alike + unlike) ** _LENGTH_POWER
-        return max(_EXACT - doubt, 0.01)
+        alike = sum(char in wording.chars for char in heard)
+        unlike = sum(char not in wording.chars and self.codes[ord(char)] in wording.codes for char in heard)
+        unlike = max(unlike, 1)
+        length = alike + unlike - (_WEAK_LOSS if wording.weak else 0)
+        if length < 1:
+            return _NEVER
+        doubt: float = _UNLIKE * unlike / length**_LENGTH_POWER
+        return max(_EXACT - doubt, _NEVER)
 
-    def masked(self) -> list[str]:
-        """Segments with the company's and the agent's names replaced by one mark each."""
+    def masked(self) -> tuple[list[str], list[str]]:
+        """Segments, in codes and written, with the company's and the agent's names replaced by marks."""
         if self._masked is None:
             company = _forms(bare(read_aloud(self.call.company or "")), self.codes)
             name = bare(self.call.agent_name or "").translate(self.codes)
-            self._masked = [self._mask(coded, company, name) for coded in self.coded]
+            spans = [self._names(coded, company, name) for coded in self.coded]
+            self._masked = (
+                [_replaced(coded, found) for coded, found in zip(self.coded, spans, strict=True)],
+                [_replaced(plain, found) for plain, found in zip(self.plain, spans, strict=True)],
+            )
         return self._masked
 
-    def _mask(self, coded: str, company: tuple[str, ...], name: str) -> str:
-        found = list(_mentions(coded, company) if company else _any_company(coded, self.codes))
-        for start, end in found:
-            coded = coded[:start] + _COMPANY + _FILL * (end - start - 1) + coded[end:]
-        if name:
-            at = coded.find(name)
-            while at >= 0:
-                coded = coded[:at] + _NAME + _FILL * (len(name) - 1) + coded[at + len(name) :]
-                at = coded.find(name, at + len(name))
-        return coded
+    def _names(self, coded: str, company: tuple[str, ...], name: str) -> list[tuple[int, int, str]]:
+        mentions = _mentions(coded, company) if company else _any_company(coded, self.codes)
+        found = [(start, end, COMPANY) for start, end in mentions]
+        at = coded.find(name) if name else -1
+        while at >= 0:
+            found.append((at, at + len(name), NAME))
+            at = coded.find(name, at + len(name))
+        return found
+
+
+def _replaced(text: str, found: list[tuple[int, int, str]]) -> str:
+    for start, end, mark in found:
+        text = text[:start] + mark + FILL * (end - start - 1) + text[end:]
+    return text
 
 
 def _durations_fit(wording: Wording, match: re.Match[str], text: str) -> bool:
