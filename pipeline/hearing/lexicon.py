@@ -292,21 +292,8 @@ def _as_words(sentence: str) -> list[Word]:
     return words
 
 
-_FILLER_KEYS = frozenset(
-    [
-        "text",
-        "kind",
-        "also",
-        "when",
-        "not_after",
-        "not_before",
-        "within_chars",
-        "inside_only",
-        "filler",
-        "plain",
-        "source",
-    ]
-)
+_FILLER_LISTS = ("also", "when", "not_after", "not_before", "filler", "plain")
+_FILLER_KEYS = frozenset({"text", "kind", "source", "within_chars", "inside_only", *_FILLER_LISTS})
 
 
 def _filler(file: _Toml, number: int, raw: Mapping[str, Any]) -> FillerRule | None:
@@ -319,7 +306,7 @@ def _filler(file: _Toml, number: int, raw: Mapping[str, Any]) -> FillerRule | No
     for key in ("text", "kind", "source"):
         if not isinstance(raw.get(key), str) or not raw[key]:
             bad(key, f"'{key}' is missing")
-    lists = {key: raw.get(key, []) for key in ("also", "when", "not_after", "not_before", "filler", "plain")}
+    lists = {key: raw.get(key, []) for key in _FILLER_LISTS}
     for key, value in lists.items():
         if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
             bad(key, f"'{key}' must be a list of texts")
