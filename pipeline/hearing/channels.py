@@ -57,8 +57,8 @@ class ChannelLimits:
         Length of the estimated leak path in samples at 16 kHz (128 = 8 ms).
     leak_lag_s : float
         Longest delay of a leaked copy that is looked for.
-    min_leak_s : float
-        At least this much one-sided speech is needed to estimate a leak.
+    min_leak_s, most_leak_s : float
+        At least this much one-sided speech is needed to estimate a leak; the loudest of it are used.
     min_gain_db : float
         Subtraction is kept only when it lowers the leaked side by this much where it is estimated.
     raised_db : float
@@ -71,6 +71,7 @@ class ChannelLimits:
     leak_taps: int = 128
     leak_lag_s: float = 0.25
     min_leak_s: float = 2.0
+    most_leak_s: float = 8.0
     min_gain_db: float = 1.0
     raised_db: float = 4.0
 
@@ -164,17 +165,46 @@ def _only_source(source_db: Levels, other_db: Levels, gate_db: float) -> NDArray
     return mask
 
 
-def _windowed(samples: Samples, frames: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _delays(source: Samples, other: Samples, frames: NDArray[np.bool_], reach: int) -> NDArray[np.float64]:
+    """Correlate what the chosen frames of ``other`` hold with ``source`` at delays of -reach to reach.
+
+    Returns
+    -------
+    ndarray, shape (2 * reach + 1,)
+        ``[reach + k] = sum source[n - k] other[n]`` over the samples n of the chosen frames.
+    """
+    block = 100 * _FRAME
+    size = 1 << (block + 2 * reach).bit_length()
+    cross = np.zeros(2 * reach + 1)
     gate = np.repeat(frames, _FRAME)
-    kept = np.zeros(len(samples))
-    kept[: len(gate)] = samples[: len(gate)] * gate
-    return kept
+    padded = np.pad(source, (reach, reach + block))
+    for at in range(0, len(gate), block):
+        chosen = gate[at : at + block]
+        if chosen.any():
+            wanted = np.fft.rfft(other[at : at + len(chosen)] * chosen, size)
+            around = np.fft.rfft(padded[at : at + block + 2 * reach], size)
+            # around[m] is source[at - reach + m], so delay k stands at m = reach - k.
+            cross += np.fft.irfft(np.conj(wanted) * around, size)[: 2 * reach + 1][::-1]
+    return cross
 
 
-def _correlation(a: NDArray[np.float64], b: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Circular cross-correlation ``r[k] = sum a[n] b[n + k]`` (zero-padded by the caller's size)."""
-    spectrum = np.conj(np.fft.rfft(a, size)) * np.fft.rfft(b, size)
-    return np.fft.irfft(spectrum, size)
+def _path(
+    source: Samples, other: Samples, frames: NDArray[np.bool_], lag: int, taps: int
+) -> NDArray[np.float64]:
+    """Least-squares impulse response from ``source`` delayed by ``lag`` to ``other`` in the chosen frames."""
+    padded = np.pad(source.astype(np.float64), (max(lag, 0) + taps, max(-lag, 0) + taps))
+    offset = max(lag, 0) + taps - lag
+    square, right = np.zeros((taps, taps)), np.zeros(taps)
+    for start_s, end_s in spans_of(frames):
+        begin, end = round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ)
+        # Row n: source[n - lag], source[n - lag - 1], ... for n in the run.
+        part = padded[begin + offset - taps + 1 : end + offset]
+        rows = np.lib.stride_tricks.sliding_window_view(part, taps)[:, ::-1]
+        square += rows.T @ rows
+        right += rows.T @ other[begin:end]
+    square[np.diag_indices(taps)] *= 1.0 + 1e-3  # keeps a band-limited signal's equations solvable
+    path: NDArray[np.float64] = np.linalg.solve(square, right)
+    return path
 
 
 def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | None = None) -> Leak | None:
@@ -185,30 +215,19 @@ def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | Non
     Leak or None
         None when there is too little one-sided speech, or nothing coherent leaks.
     """
-    from scipy.linalg import solve_toeplitz
-
     limits = limits or ChannelLimits()
     source_db, other_db = frame_levels_db(source), frame_levels_db(other)
     frames = _only_source(source_db, other_db, limits.gate_db)
     if frames.sum() * FRAME_S < limits.min_leak_s:
         return None
-    # The other side is cut to the chosen frames; the source keeps its surroundings, so that
-    # a delayed copy at a frame's edge still finds its origin.
-    wanted, origin = _windowed(other, frames), source.astype(np.float64)
-    size = 1 << (len(source) + int(limits.leak_lag_s * SAMPLE_RATE_HZ) + limits.leak_taps).bit_length()
-    cross = _correlation(origin, wanted, size)
-    near = limits.leak_taps // 4
     reach = int(limits.leak_lag_s * SAMPLE_RATE_HZ)
-    window = np.concatenate([cross[-near:], cross[:reach]])
-    peak = int(np.argmax(np.abs(window))) - near
-    lag = peak - near
-    kept = _windowed(source, frames)
-    auto = _correlation(kept, kept, size)[: limits.leak_taps]
-    if auto[0] <= 0.0:
-        return None
-    auto[0] *= 1.0 + 1e-3  # keeps a band-limited signal's equations solvable
-    right = np.array([cross[(lag + k) % size] for k in range(limits.leak_taps)])
-    path = np.asarray(solve_toeplitz(auto, right), dtype=np.float64)
+    near = limits.leak_taps // 4
+    cross = _delays(source, other, frames, reach)
+    lag = int(np.argmax(np.abs(cross[reach - near :]))) - 2 * near
+    enough = int(limits.most_leak_s / FRAME_S)
+    loudest = np.zeros_like(frames)
+    loudest[np.argsort(np.where(frames, -source_db, np.inf), kind="stable")[:enough]] = True
+    path = _path(source, other, frames & loudest, lag, limits.leak_taps)
     cleaned = _subtracted(source, other, path, lag)
     before = _power_db(other_db[frames])
     gain_db = before - _power_db(frame_levels_db(cleaned)[frames])
@@ -284,8 +303,8 @@ def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Sepa
     if channels.ndim != 2 or channels.shape[0] != 2:
         raise InputError(f"expected two channels, found shape {channels.shape}; mono needs no separation")
     left, right = channels[0], channels[1]
-    into_right = leak_between(left, right, limits=limits)
-    into_left = leak_between(right, left, limits=limits)
+    into_right = leak_between(left, right, limits=limits) if is_raised(left, right, limits=limits) else None
+    into_left = leak_between(right, left, limits=limits) if is_raised(right, left, limits=limits) else None
     cleaned = np.stack(
         [
             without_leak(right, left, into_left) if into_left else left,

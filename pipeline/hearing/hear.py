@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from pipeline.errors import SilentAudioError
 from pipeline.hearing.activity import ActivityLimits, activity
@@ -165,7 +164,7 @@ def hear(
         models=_models(recognizer, lanes),
         settings_hash=settings_hash(lexicon),
         notes=notes,
-        stage_s=MappingProxyType({k: round(v, 4) for k, v in watch.spent.items()}),
+        stage_s={k: round(v, 4) for k, v in watch.spent.items()},
     )
 
 
