@@ -59,7 +59,9 @@ class ActivityLimits:
     neural_on : float
         Probability from which a neural detector adds a frame.
     join_s, min_s : float
-        Pauses shorter than this stay inside a stretch; stretches shorter than this are clicks.
+        Pauses shorter than this stay inside a stretch; stretches shorter than this are no speech.
+    min_run : int
+        Shorter runs of loud frames are clicks.
     before_s, after_s : float
         Soft consonants and decaying vowels at the edges.
     min_speech_s : float
@@ -77,6 +79,7 @@ class ActivityLimits:
     neural_on: float = 0.6
     join_s: float = 0.25
     min_s: float = 0.09
+    min_run: int = 3
     before_s: float = 0.04
     after_s: float = 0.06
     min_speech_s: float = 0.35
@@ -181,7 +184,7 @@ def _loud(levels: NDArray[np.float64], floors: NDArray[np.float64], limits: Acti
     mask = np.zeros(len(levels), dtype=bool)
     for start_s, end_s in spans_of(off):
         start, end = round(start_s / FRAME_S), round(end_s / FRAME_S)
-        if on[start:end].any():
+        if end - start >= limits.min_run and on[start:end].any():
             mask[start:end] = True
     return mask
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from pipeline.mandarin import simplified, strip_punctuation
@@ -285,15 +286,14 @@ def _second_hearing(
     }
     if not candidates:
         return
-    blocks = Levenshtein.opcodes([one.char for one in row], [one.char for one in second])
-    for block in blocks:
-        if block.tag not in ("insert", "replace"):
+    codes = Levenshtein.opcodes([one.char for one in row], [one.char for one in second])
+    for changed, group in groupby(codes, key=lambda code: code.tag != "equal"):
+        block = list(group)
+        places = range(block[0].dest_start, block[-1].dest_end)
+        inside = [index for index in places if index in candidates]
+        if not changed or not inside:
             continue
-        inside = [index for index in range(block.dest_start, block.dest_end) if index in candidates]
-        if not inside:
-            continue
-        others = block.dest_end - block.dest_start - len(inside)
-        displaced = (block.src_end - block.src_start) - others
+        displaced = (block[-1].src_end - block[0].src_start) - (len(places) - len(inside))
         if displaced > rules.max_displaced * len(inside):
             continue
         for index in inside:

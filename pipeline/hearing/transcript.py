@@ -246,7 +246,7 @@ def _joined(words: Sequence[HeardWord]) -> list[Word]:
             result.append(Word(last.text + text, last.start_s, max(last.end_s, word.end_s), mean))
         else:
             result.append(Word(text, word.start_s, word.end_s, word.probability))
-    following = [word.text for word in result[1:]] + [""]
+    following = [*(word.text for word in result[1:]), ""][: len(result)]
     return [
         replace(word, text=_marks(word.text, after)) for word, after in zip(result, following, strict=True)
     ]
