@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.hearing.activity import activity
+from pipeline.hearing.lexicon import load_lexicon
+from pipeline.hearing.transcript import cleaned
 from pipeline.mandarin import normalised
-from tests.accuracy.recognise import MODEL
+from tests.accuracy.recognise import whisper_base
 from tests.accuracy.speak import spoken_line
 from tests.dialogues import loader
 
@@ -44,9 +47,8 @@ def of_human(folder: Path) -> Iterator[dict[str, Any]]:
     import numpy as np
     import soundfile
     import soxr
-    from faster_whisper import WhisperModel
 
-    model = WhisperModel(str(MODEL), device="cpu", compute_type="int8", cpu_threads=1)
+    recognizer, lexicon = whisper_base(), load_lexicon()
     references = json.loads((folder / "references.json").read_text(encoding="utf-8"))
     for name, text in references.items():
         if not (folder / name).is_file():
@@ -57,18 +59,19 @@ def of_human(folder: Path) -> Iterator[dict[str, Any]]:
         level = np.round(level * 127) / 127
         line = np.sign(level) * np.expm1(np.abs(level) * np.log1p(87.6)) / 87.6
         audio = soxr.resample(line.astype(np.float32), 8000, 16_000)
-        segments, _ = model.transcribe(
-            audio, language="zh", beam_size=5, condition_on_previous_text=False, word_timestamps=True
+        spans = activity(audio).spans
+        segments = recognizer.transcribe(
+            audio, spans_s=list(spans), prompt=lexicon.prompt, hotwords=lexicon.hotwords
         )
-        words = [word for segment in segments for word in segment.words or ()]
-        raw = "".join(word.word for word in words)
+        words = cleaned(segments, speech=spans, rules=lexicon.cleaning).words
+        raw = "".join(word.text for word in words)
         said = normalised("".join(part.split(":", 1)[1] for part in text.split("|")))
         yield {
             "call": name.split("/")[0],
             "said": said,
             "heard": normalised(raw),
             "raw": raw,
-            "words": [[word.word, 0, 0, round(word.probability, 3)] for word in words],
+            "words": [[word.text, 0, 0, round(word.confidence, 3)] for word in words],
             "source": "human recordings",
         }
 

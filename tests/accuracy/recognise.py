@@ -1,4 +1,4 @@
-"""Listen to spoken dialogues with the real recogniser and keep what it heard, turn by turn.
+"""Listen to spoken dialogues as a scored call is heard and keep the words, turn by turn.
 
 ``python -m tests.accuracy.recognise AUDIO OUT.jsonl`` reads every call of a folder that
 ``data_samples/make_samples.py --plain`` filled (``truth.json`` and WAV files) and writes one line a call::
@@ -18,63 +18,65 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.mandarin import simplified
+from models import fetch
+from models.asr_whisper import WhisperRecognizer
+from pipeline.hearing.activity import activity
+from pipeline.hearing.audio import decode, to_16k
+from pipeline.hearing.lexicon import HearingLexicon, load_lexicon
+from pipeline.hearing.transcript import cleaned
+from pipeline.ports import Recognizer
 
-MODEL = Path(os.environ.get("ZHIJIAN_MODEL_DIR", Path.home() / ".cache/zhijian/models")) / "whisper-base"
+MODEL_DIR = Path(os.environ.get("ZHIJIAN_MODEL_DIR", Path.home() / ".cache/zhijian/models"))
+
+
+def whisper_base() -> WhisperRecognizer:
+    """The recogniser that ships, on one thread."""
+    folder = fetch.installed("whisper-base", MODEL_DIR)
+    return WhisperRecognizer(folder, fetch.model_id("whisper-base", MODEL_DIR), device="cpu", cpu_threads=1)
 
 
 def _turn_of(word_middle_s: float, spans: list[tuple[int, float, float]]) -> int | None:
-    """The turn whose span holds a time, or the nearest within half a second."""
+    """The turn whose span holds a time, or the nearest within 1.5 s."""
     best = min(
         spans, key=lambda span: max(span[1] - word_middle_s, word_middle_s - span[2], 0.0), default=None
     )
-    if best is None or max(best[1] - word_middle_s, word_middle_s - best[2]) > 0.5:
+    if best is None or max(best[1] - word_middle_s, word_middle_s - best[2]) > 1.5:
         return None
     return best[0]
 
 
-def heard_turns(model: Any, audio: Path, truth: dict[str, Any]) -> list[dict[str, Any]]:
+def heard_turns(
+    recognizer: Recognizer, lexicon: HearingLexicon, audio: Path, truth: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Recognise both channels of one call; one entry for each true turn."""
-    import soundfile
-    import soxr
-
-    samples, rate = soundfile.read(audio, dtype="float32", always_2d=True)
+    channels = to_16k(decode(audio.read_bytes(), extension=audio.suffix.lstrip(".")))
     turns: list[dict[str, Any]] = [{"words": []} for _ in truth["turns"]]
-    for channel in range(samples.shape[1]):
+    for channel, samples in enumerate(channels):
         role = "agent" if channel == truth["agent_channel"] else "customer"
-        spans = [
+        true_spans = [
             (index, turn["pieces"][0][0], turn["pieces"][-1][1])
             for index, turn in enumerate(truth["turns"])
             if turn["role"] == role
         ]
-        segments, _ = model.transcribe(
-            soxr.resample(samples[:, channel], rate, 16_000),
-            language="zh",
-            beam_size=5,
-            vad_filter=True,
-            vad_parameters={"min_silence_duration_ms": 600, "speech_pad_ms": 200},
-            condition_on_previous_text=False,
-            word_timestamps=True,
+        spans = activity(samples).spans
+        segments = recognizer.transcribe(
+            samples, spans_s=list(spans), prompt=lexicon.prompt, hotwords=lexicon.hotwords
         )
-        for segment in segments:
-            for word in segment.words or ():
-                index = _turn_of((word.start + word.end) / 2, spans)
-                if index is None or not word.word.strip():
-                    continue
-                _, start, end = next(span for span in spans if span[0] == index)
-                share = [min(1.0, max(0.0, (at - start) / (end - start))) for at in (word.start, word.end)]
-                text = simplified(word.word.strip())
-                turns[index]["words"].append(
-                    [text, round(share[0], 3), round(share[1], 3), round(word.probability, 3)]
-                )
+        for word in cleaned(segments, speech=spans, rules=lexicon.cleaning).words:
+            index = _turn_of((word.start_s + word.end_s) / 2, true_spans)
+            if index is None:
+                continue
+            _, start, end = next(span for span in true_spans if span[0] == index)
+            share = [min(1.0, max(0.0, (at - start) / (end - start))) for at in (word.start_s, word.end_s)]
+            turns[index]["words"].append(
+                [word.text, round(share[0], 3), round(share[1], 3), round(word.confidence, 3)]
+            )
     return turns
 
 
 def main(folder: Path, out: Path) -> None:
     """Append the calls of ``folder`` that ``out`` does not hold yet."""
-    from faster_whisper import WhisperModel
-
-    model = WhisperModel(str(MODEL), device="cpu", compute_type="int8", cpu_threads=1)
+    recognizer, lexicon = whisper_base(), load_lexicon()
     known = (
         {json.loads(line)["id"] for line in out.read_text("utf-8").splitlines()} if out.exists() else set()
     )
@@ -82,11 +84,8 @@ def main(folder: Path, out: Path) -> None:
     for call_id, truth in calls.items():
         if call_id in known:
             continue
-        line = {
-            "id": call_id,
-            "model": MODEL.name,
-            "turns": heard_turns(model, folder / truth["file"], truth),
-        }
+        turns = heard_turns(recognizer, lexicon, folder / truth["file"], truth)
+        line = {"id": call_id, "model": recognizer.model.name, "turns": turns}
         with out.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(line, ensure_ascii=False) + "\n")
 
