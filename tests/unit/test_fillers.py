@@ -170,8 +170,8 @@ def test_any_file_can_be_replaced_and_changes_the_digest(tmp_path, name):
     [
         (
             "fillers.toml",
-            'kind = "sound"',
-            'kind = "noise"',
+            'kind = "sound"\nalso',
+            'kind = "noise"\nalso',
             r"fillers\.toml:\d+: 嗯: kind 'noise' is unknown",
         ),
         ("fillers.toml", 'filler = ["好的，嗯，', 'filler = ["好的，', r"is not found in its example"),
