@@ -67,9 +67,10 @@ def transcript_events(hearing: Hearing, lexicon: Lexicon) -> list[Event]:
 
 
 def _is_answer(text: str, backchannels: tuple[str, ...]) -> bool:
-    return re.sub(_BREAK, "", text) in _known(backchannels)
+    return _only(backchannels).fullmatch(re.sub(_BREAK, "", text)) is not None
 
 
 @lru_cache(maxsize=8)
-def _known(words: tuple[str, ...]) -> frozenset[str]:
-    return frozenset((*words, ""))
+def _only(words: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile("(?:" + "|".join(map(re.escape, longest_first)) + ")*+")
