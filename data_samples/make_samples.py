@@ -69,16 +69,18 @@ def make(scripts_dir: Path, out: Path, *, plain: bool, only: list[str] | None = 
     plain : bool
         Write audio files into ``out`` itself; otherwise encrypted ones into ``out/recordings``.
     only : list of str, optional
-        Make these calls only; ``calls.csv`` and ``truth.json`` then hold only them.
+        Make these calls only and keep what ``out`` already holds of the others.
 
     Returns
     -------
     int
         How many labels the true times contradict.
     """
-    scripts = [script for script in load_folder(scripts_dir) if not only or script.call_id in only]
-    if not scripts:
-        raise ScriptError(f"{scripts_dir}: none of the calls {only} is here")
+    every = load_folder(scripts_dir)
+    scripts = [script for script in every if not only or script.call_id in only]
+    missing = set(only or ()) - {script.call_id for script in every}
+    if missing:
+        raise ScriptError(f"{scripts_dir}: no script of the calls {sorted(missing)}")
     from synth.call import make_call
     from synth.telephone import encode
     from synth.voice import Speaker, load_voices
@@ -119,7 +121,10 @@ def make(scripts_dir: Path, out: Path, *, plain: bool, only: list[str] | None = 
         for warning in call.warnings:
             wrong += 1
             print(f"  !! {warning}")
-    write_call_records(scripts, out / "calls.csv")
+    if only:
+        calls = {s.call_id: calls.get(s.call_id) or before.get(s.call_id) for s in every}
+        calls = {call_id: truth for call_id, truth in calls.items() if truth}
+    write_call_records([script for script in every if script.call_id in calls], out / "calls.csv")
     document = {"schema": 1, "about": "times in seconds; see data_samples/README.md", "calls": calls}
     text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
     truth_path.write_text(_pack_pieces(text), encoding="utf-8")
