@@ -207,9 +207,12 @@ def _problem(entry: ModelEntry, model_dir: Path, *, deep: bool) -> str | None:
     home = model_dir / entry.name
     if not home.is_dir():
         return f"not in {model_dir}"
-    stamp = _read_json(home / STAMP)
+    try:
+        stamp = _read_json(home / STAMP)
+    except TerminalError:
+        stamp = None
     if stamp is None:
-        return f"{home} holds no stamp of a verified fetch"
+        return f"{home} holds no readable stamp of a verified fetch"
     expected = _expected(entry, model_dir)
     for file in entry.files:
         noted = stamp.get("files", {}).get(file.path)
@@ -426,7 +429,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TerminalError(f"{path} is not valid JSON; delete it and run: zhijian models fetch") from error
+        raise TerminalError(
+            f"{path} is not valid JSON; restore it, or delete it to pin anew what the next fetch brings"
+        ) from error
     return data if isinstance(data, dict) else None
 
 

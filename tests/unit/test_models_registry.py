@@ -13,7 +13,7 @@ import models.fetch as fetching
 from models import load_recognizer, required_models
 from models.fetch import LOCK, STAMP, fetch, installed, listing, model_id
 from models.registry import combined_sha256, load_registry
-from pipeline.errors import ConfigError, ModelMissingError, StorageError
+from pipeline.errors import ConfigError, ModelMissingError, StorageError, TerminalError
 
 
 def sha(data):
@@ -155,11 +155,21 @@ def test_another_folder_can_be_named(tiny, tmp_path):
     assert fetch(["tiny"], tiny, folder=other) == ["tiny"]
 
 
-def test_a_broken_stamp_is_said(tiny):
+@pytest.mark.parametrize("content", ["{", "", "[]"])
+def test_a_broken_stamp_is_said_and_mended(tiny, content):
     fetch(["tiny"], tiny)
-    (tiny / "tiny" / STAMP).write_text("{", encoding="utf-8")
-    with pytest.raises(Exception, match="not valid JSON"):
+    (tiny / "tiny" / STAMP).write_text(content, encoding="utf-8")
+    with pytest.raises(ModelMissingError, match="no readable stamp"):
         installed("tiny", tiny)
+    assert fetch(["tiny"], tiny) == ["tiny"]
+    installed("tiny", tiny)
+
+
+def test_a_broken_lock_is_never_silently_replaced(tmp_path):
+    folder = own_registry(tmp_path / "models", entry(source=from_folder(put(tmp_path / "usb")), pinned=True))
+    (folder / LOCK).write_text("{", encoding="utf-8")
+    with pytest.raises(TerminalError, match="not valid JSON"):
+        fetch(["tiny"], folder)
 
 
 def test_an_unwritable_model_folder_is_said(tmp_path):
