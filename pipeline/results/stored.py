@@ -100,24 +100,24 @@ class _ByCall:
     """
 
     def __init__(self, table: pa.Table) -> None:
-        self._table = table.combine_chunks()
-        self._spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        keys = zip(table["call_id"].to_pylist(), table["version"].to_pylist(), strict=True)
-        start = 0
-        for key, rows in groupby(keys):  # a call's rows were written together
-            length = sum(1 for _ in rows)
-            self._spans.setdefault(key, []).append((start, length))
-            start += length
+        self._spans: dict[tuple[str, int], list[tuple[pa.RecordBatch, int, int]]] = {}
+        for batch in table.to_batches():
+            keys = zip(batch["call_id"].to_pylist(), batch["version"].to_pylist(), strict=True)
+            start = 0
+            for key, rows in groupby(keys):  # a call's rows were written together
+                length = sum(1 for _ in rows)
+                self._spans.setdefault(key, []).append((batch, start, length))
+                start += length
 
-    def of(self, call_id: str, version: int) -> list[pa.Table]:
+    def of(self, call_id: str, version: int) -> list[pa.RecordBatch]:
         spans = self._spans.get((call_id, version), ())
-        return [self._table.slice(start, length) for start, length in spans]
+        return [batch.slice(start, length) for batch, start, length in spans]
 
 
-def _turns(parts: Sequence[pa.Table]) -> tuple[Turn, ...]:
+def _turns(parts: Sequence[pa.RecordBatch]) -> tuple[Turn, ...]:
     found: list[tuple[int, Turn]] = []
     for part in parts:
-        words = part["words"].combine_chunks()
+        words = part["words"]
         flat = words.flatten()
         heard = [
             Word(*values)
@@ -132,7 +132,7 @@ def _turns(parts: Sequence[pa.Table]) -> tuple[Turn, ...]:
     return tuple(turn for _, turn in sorted(found, key=_index))
 
 
-def _events(parts: Sequence[pa.Table]) -> tuple[Event, ...]:
+def _events(parts: Sequence[pa.RecordBatch]) -> tuple[Event, ...]:
     found = [
         (row["event"], Event(**{name: row[name] for name in _EVENT_COLUMNS}))
         for part in parts
