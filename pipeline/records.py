@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from types import MappingProxyType
 from typing import Literal
 
 Role = Literal["agent", "customer"]
@@ -177,7 +176,7 @@ class Hearing:
     models: tuple[ModelId, ...] = ()
     settings_hash: str = ""
     notes: tuple[str, ...] = ()
-    stage_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    stage_s: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +207,7 @@ class CallRecord:
     sms_followup: bool | None = None
     harassment_complaint_after_min: float | None = None
     customer_ref: str | None = None
-    extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.main import app
+from pipeline.cli.app import app
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys that seal and open recordings.")
 app.add_typer(keys_app, name="keys")

@@ -1,76 +1,17 @@
-"""Entry point of the ``zhijian`` command: subcommands, settings, and one line for every mistake.
-
-Exit status: 0 all that was asked for is done; 1 it could not be done; 2 wrong usage; 3 the night is
-done but some calls are in quarantine; 130 interrupted.
-"""
+"""Entry point of the ``zhijian`` command: all subcommands, and one line for every mistake."""
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
-from typing import Annotated, Any
 
 import typer
 
-from pipeline import __version__
+# Importing a module registers its commands; each imports its heavy parts only when called.
+from pipeline.cli import judge, keys, rules, score, show, weights
+from pipeline.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, app
 from pipeline.errors import ZhijianError
 
-EXIT_FAILED = 1
-EXIT_QUARANTINED = 3
-EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    name="zhijian",
-    help="质检: hear every call, judge it by the service standard, keep the evidence.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-def _show_settings(value: bool) -> None:
-    if not value:
-        return
-    from pipeline.settings import load_settings
-
-    _, origins = load_settings()
-    width = max(len(o.name) for o in origins)
-    for o in origins:
-        shown = "(empty)" if o.value is None else o.value
-        typer.echo(f"{o.name:<{width}} = {shown!s:<28} [{o.origin}]  {o.description}")
-    raise typer.Exit
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"zhijian {__version__}")
-        raise typer.Exit
-
-
-@app.callback(
-    epilog="Example: zhijian score recordings/ --calls calls.csv --out results/ --identity recordings.key"
-)
-def root(
-    show_settings: Annotated[
-        bool,
-        typer.Option(
-            "--show-settings",
-            callback=_show_settings,
-            is_eager=True,
-            help="Print each setting and its origin.",
-        ),
-    ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """质检: hear every call, judge it by the service standard, keep the evidence."""
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON document, Chinese unescaped, dates in ISO 8601."""
-    typer.echo(jsonlib.dumps(value, ensure_ascii=False, indent=2, default=str))
+COMMANDS = (judge, keys, rules, score, show, weights)
 
 
 def run() -> None:
@@ -89,7 +30,3 @@ def run() -> None:
         # The reader (head, less) went away; that is no error of ours.
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
-
-
-# Subcommands register themselves on `app`; each imports its heavy parts only when called.
-from pipeline.cli import judge, keys, rules, score, show, weights  # noqa: E402, F401

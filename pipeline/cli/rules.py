@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.main import EXIT_FAILED, app, print_json
+from pipeline.cli.app import EXIT_FAILED, app, print_json
 
 rules_app = typer.Typer(no_args_is_help=True, help="The rulebook: check and preview.")
 app.add_typer(rules_app, name="rules")

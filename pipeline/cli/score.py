@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.main import EXIT_QUARANTINED, app, print_json
+from pipeline.cli.app import EXIT_QUARANTINED, app, print_json
 
 
 @app.command(

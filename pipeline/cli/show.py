@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.main import app, print_json
+from pipeline.cli.app import app, print_json
 from pipeline.errors import InputError
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.main import app, print_json
+from pipeline.cli.app import app, print_json
 
 models_app = typer.Typer(no_args_is_help=True, help="Model weights: fetch and list.")
 app.add_typer(models_app, name="models")

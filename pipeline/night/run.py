@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.callrecords import read_call_records
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.night.account import Account
 from pipeline.night.plan import NightPlan, plan_night, recording_mark
 from pipeline.night.pool import HearingPool
@@ -166,8 +166,17 @@ class Night:
         if not outcomes:
             return
         now = datetime.now(UTC)
-        scored = [self._scored_call(o, now) for o in outcomes if isinstance(o, Scored)]
-        failed = [self._quarantine_row(o, now) for o in outcomes if isinstance(o, Failed)]
+        scored: list[ScoredCall] = []
+        failed: list[QuarantineRow] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                failed.append(self._quarantine_row(outcome, now))
+                continue
+            try:
+                scored.append(self._scored_call(outcome, now))
+            except InputError as error:  # a value that cannot be stored costs its call, not its batch
+                refused = Failed(outcome.task, "store", error.kind, str(error), False)
+                failed.append(self._quarantine_row(refused, now))
         with self._lock:
             self._account.book(scored, failed, self._store.commit(scored, failed))
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import InputError, ResultsError
+from pipeline.errors import DuplicateCallError, InputError, ResultsError
 from pipeline.results.entries import Committed, Fingerprint, QuarantineRow, RunRow, ScoredCall
 from pipeline.results.storage import DataFile, LocalStorage, NewFile, Storage
 from pipeline.vault.places import is_uri
@@ -144,7 +144,10 @@ class Store:
         return {
             key: row
             for key, row in latest.items()
-            if row.call_id is None or scored_at.get(row.call_id, -1) < _microseconds(row)
+            if row.call_id is None
+            # a repeated row stays a fault of the call records though its first copy was scored
+            or row.kind == DuplicateCallError.kind
+            or scored_at.get(row.call_id, -1) < _microseconds(row)
         }
 
     def read(

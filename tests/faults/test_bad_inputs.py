@@ -180,3 +180,15 @@ def test_a_recording_that_may_not_be_read_is_quarantined(night_folder):
     done = night_folder.score()
     assert done.returncode == 3
     assert list(night_folder.table("quarantine").kind) == ["bad_recording"]
+
+
+def test_a_repeated_row_is_scored_once_and_its_repetition_stays_visible(night_folder):
+    night_folder.add_call("a")
+    night_folder.rows.append(dict(night_folder.rows[0]))
+    for again in (False, True):
+        done = night_folder.score()
+        assert done.returncode == 3, done.stderr
+        run = night_folder.table("runs").sort_values("started_at").iloc[-1]
+        assert (run.calls_in, run.scored, run.skipped, run.quarantined) == (2, 1 - again, int(again), 1)
+        assert list(night_folder.table("quarantine").kind) == ["duplicate_call_record"]
+        assert list(night_folder.table("scores").call_id) == ["a"]
