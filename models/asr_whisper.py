@@ -25,16 +25,16 @@ from typing import Any
 
 import numpy as np
 
+from models.phrase_scores import relative_logprobs
+from models.whisper_words import merged_marks, trimmed
 from models.windows import Piece, Window, gather, pack, quietest, uncovered
 from pipeline.errors import ConfigError, ModelMissingError
-from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, Samples
+from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, PhraseQuery, Samples
 from pipeline.records import ModelId
 
 _FRAMES_PER_S = 100  # mel frames
 _WINDOW_FRAMES = 3000
 _KEPT = 4  # two channels, and what had to be heard again in each
-_PREPEND = "\"'“¿([{-《（"
-_APPEND = "\"'.。,，!！?？:：”)]}、》）；;…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,10 @@ class WhisperRecognizer:
             segments += [late for late in (_inside(one, holes) for one in again) if late is not None]
         return sorted(segments, key=lambda segment: (segment.start_s, segment.end_s))
 
+    def phrase_scores(self, samples: Samples, queries: Sequence[PhraseQuery]) -> list[float]:
+        """Ask the audio about phrases; see `models.phrase_scores`."""
+        return relative_logprobs(self._whisper, self._tokenizer, samples, queries)
+
     def _decode(
         self, samples: Samples, spans_s: Sequence[tuple[float, float]], start: list[int]
     ) -> list[HeardSegment]:
@@ -335,7 +339,7 @@ class WhisperRecognizer:
         segments = []
         for window, one, aligned in zip(batch.windows, decoded, alignments, strict=True):
             rows: dict[int, list[HeardWord]] = {}
-            for word in _merge_marks(_trim(aligned)):
+            for word in merged_marks(trimmed(aligned)):
                 index, start_s, end_s = window.place(word.start_s, word.end_s)
                 rows.setdefault(index, []).append(HeardWord(word.text, start_s, end_s, word.probability))
             for index, words in sorted(rows.items()):
@@ -377,40 +381,3 @@ def _inside(segment: HeardSegment, holes: Sequence[tuple[float, float]]) -> Hear
 def _compression_ratio(text: str) -> float:
     data = text.encode("utf-8")
     return len(data) / len(zlib.compress(data)) if data else 0.0
-
-
-def _trim(aligned: Sequence[dict[str, Any]]) -> list[HeardWord]:
-    """Shorten characters that the alignment stretched over a pause.
-
-    A character lasts at most 2.5 medians: the alignment gives the silence before a phrase to its first
-    character and the silence after a phrase to its mark or last character.
-    """
-    spoken = [word for word in aligned if word["word"].strip()]
-    durations = [word["end"] - word["start"] for word in spoken if word["end"] > word["start"]]
-    most = 2.5 * min(0.5, float(np.median(durations))) if durations else 0.5
-    words: list[HeardWord] = []
-    for word in spoken:
-        start, end = float(word["start"]), float(word["end"])
-        if end - start > most:
-            after_mark = not words or words[-1].text[-1] in _APPEND
-            start, end = (end - most, end) if after_mark else (start, start + most)
-        words.append(HeardWord(word["word"], start, end, float(word["probability"])))
-    return words
-
-
-def _merge_marks(words: Sequence[HeardWord]) -> list[HeardWord]:
-    """Attach punctuation to the character before it, opening marks to the one after."""
-    merged: list[HeardWord] = []
-    opening = ""
-    for word in words:
-        text = word.text.strip()
-        if text in _PREPEND:
-            opening += text
-        elif text in _APPEND and merged:
-            last = merged[-1]
-            merged[-1] = HeardWord(last.text + text, last.start_s, last.end_s, last.probability)
-        elif text not in _APPEND:
-            spaced = word.text if word.text.isascii() else text
-            merged.append(HeardWord(opening + spaced, word.start_s, word.end_s, word.probability))
-            opening = ""
-    return merged

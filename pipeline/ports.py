@@ -1,6 +1,7 @@
 """What hearing asks of models: protocols, so that `models/` can be replaced or faked.
 
-Table of contents: `HeardWord`, `HeardSegment`, `Recognizer`; `SpeakerStretch`, `Diarizer`.
+Table of contents: `HeardWord`, `HeardSegment`, `Recognizer`; `PhraseQuery`, `PhraseListener`;
+`SpeakerStretch`, `Diarizer`.
 Audio is always float32 mono in [-1, 1] at 16 kHz, shape ``(n,)``.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,38 @@ class Recognizer(Protocol):
         hotwords: str | None = None,
     ) -> list[HeardSegment]:
         """Recognise the speech inside ``spans_s``; times are those of ``samples``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseQuery:
+    """Asks the audio whether a phrase was said where something else was recognised.
+
+    Attributes
+    ----------
+    start_s, end_s : float
+        The stretch of audio to listen to, usually a whole turn.
+    prefix : str
+        What was recognised in the stretch before the place.
+    heard : str
+        What was recognised at the place itself; empty if nothing was.
+    spellings : tuple of str
+        The phrase, in every way it may be written (digits or characters); the best counts.
+    """
+
+    start_s: float
+    end_s: float
+    prefix: str
+    heard: str
+    spellings: tuple[str, ...]
+
+
+@runtime_checkable
+class PhraseListener(Protocol):
+    """A recogniser that can be asked about a phrase; not every recogniser can."""
+
+    def phrase_scores(self, samples: Samples, queries: Sequence[PhraseQuery]) -> list[float]:
+        """Relative log probability of each phrase: near 0 or above it was said, far below it was not."""
         ...
 
 

