@@ -310,15 +310,16 @@ class Case:
         by_turn: dict[int, list[Mark]] = {}
         if not hits:
             return by_turn
+        decide = self.transcript.model.limits.decide
         spans = self._sound_index.best(phrase.unless, role) if phrase.unless else []
-        taken = [hit_at(self.transcript, span) for span in spans]
+        taken = [hit_at(self.transcript, span) for span in spans if decide(span.confidence) == "hit"]
         for hit in sorted(hits, key=lambda hit: (-hit.confidence, hit.start - hit.end)):
-            if phrase.guarded and (hit.negated or hit.quoted):
+            if (hit.negated and "negated" in phrase.guard) or (hit.quoted and "quoted" in phrase.guard):
                 continue
             if any(_overlap(hit, other) for other in taken):
                 continue
             taken.append(hit)
-            decision = self.transcript.model.limits.decide(hit.confidence)
+            decision = decide(hit.confidence)
             if decision == "hit" or (decision == "near" and phrase.near == "unsure"):
                 by_turn.setdefault(hit.turn, []).append(Mark(hit, phrase.name_zh, decision == "hit"))
         return by_turn

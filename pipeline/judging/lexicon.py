@@ -29,6 +29,7 @@ from pipeline.records import EVENT_KINDS, ROLES, Role
 SCHEMA = 1
 _ID = re.compile(r"^[a-z][a-z0-9_]*$")
 _LIST = re.compile(r"\{list:([a-z0-9_]+)\}")
+GUARDS = ("negated", "quoted")
 NEAR_POLICIES = ("unsure", "ignore")
 _T = TypeVar("_T")
 FILLER_PLACES = ("anywhere", "clause_start", "alone", "repeated")
@@ -47,8 +48,8 @@ class PhraseSet:
         no wording was found.
     unless : tuple of Wording
         Whatever overlaps one of these does not count.
-    guarded : bool
-        Whether negated and quoted hits are dropped.
+    guard : tuple of {"negated", "quoted"}
+        Hits that are denied, or put in somebody else's mouth, are dropped.
     near : {"unsure", "ignore"}
         What a near miss means: doubt, or nothing.
     """
@@ -58,7 +59,7 @@ class PhraseSet:
     like: tuple[Wording, ...] = ()
     say: tuple[Pattern, ...] = ()
     unless: tuple[Wording, ...] = ()
-    guarded: bool = True
+    guard: tuple[str, ...] = GUARDS
     near: str = "unsure"
 
 
@@ -154,6 +155,10 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
     def wording(written: str) -> Wording:
         return compile_wording(written, used.sounds)
 
+    def exception(written: str) -> Wording:
+        made = wording(written)  # what excuses a hit must be as sure as the hit
+        return exact(written) if made.weak else made
+
     def exact(written: str) -> Wording:
         return compile_wording(written, used.sounds, by_sound=False)
 
@@ -178,8 +183,8 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
                     )
                 ),
                 say=tuple(_compiled(entry, "say", lists, phrase)),
-                unless=tuple(_compiled(entry, "unless", lists, wording)),
-                guarded=entry.flag("guarded", default=True),
+                unless=tuple(_compiled(entry, "unless", lists, exception)),
+                guard=_guard(entry),
                 near=entry.choice("near", NEAR_POLICIES, "unsure"),
             )
             entry.text("note", "")
@@ -192,6 +197,16 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
         fields.used |= {"schema", "lists", "phrases"}
         fields.finish()
     return sets
+
+
+def _guard(entry: Fields) -> tuple[str, ...]:
+    if not entry.has("guard"):
+        return GUARDS
+    chosen = entry.texts("guard")
+    for name in chosen:
+        if name not in GUARDS:
+            entry.complain("guard", f"guard {name!r} is unknown; expected any of: {listed(GUARDS)}")
+    return chosen
 
 
 def _compiled(

@@ -29,11 +29,12 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
+from pipeline.judging.matching import BREAK
 from pipeline.judging.patterns import bare, read_aloud
 from pipeline.judging.phonetics import Sounds, split_syllable
 from pipeline.judging.phrases import Hit
 from pipeline.judging.slots import time_spans
-from pipeline.judging.transcript import BREAK, Transcript
+from pipeline.judging.transcript import Transcript
 from pipeline.judging.wordinglang import COMPANY, FILL, NAME, NUMERALS, parse_wording
 from pipeline.records import Role
 
