@@ -38,6 +38,7 @@ Span = tuple[float, float]
 FRAME_S = 0.01
 _FRAME = int(FRAME_S * SAMPLE_RATE_HZ)
 _QUIET_DB = -100.0
+_REST_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class ChannelLimits:
         Length of the estimated leak path in samples at 16 kHz (128 = 8 ms).
     leak_lag_s : float
         Longest delay of a leaked copy that is looked for.
-    min_leak_s, most_leak_s : float
-        At least this much one-sided speech is needed to estimate a leak; the loudest of it are used.
+    min_leak_s : float
+        At least this much one-sided speech is needed to estimate a leak.
     min_gain_db : float
         Subtraction is kept only when it lowers the leaked side by this much where it is estimated.
     raised_db : float
@@ -71,7 +72,6 @@ class ChannelLimits:
     leak_taps: int = 128
     leak_lag_s: float = 0.25
     min_leak_s: float = 2.0
-    most_leak_s: float = 8.0
     min_gain_db: float = 1.0
     raised_db: float = 4.0
 
@@ -188,23 +188,20 @@ def _delays(source: Samples, other: Samples, frames: NDArray[np.bool_], reach: i
     return cross
 
 
-def _path(
-    source: Samples, other: Samples, frames: NDArray[np.bool_], lag: int, taps: int
-) -> NDArray[np.float64]:
-    """Least-squares impulse response from ``source`` delayed by ``lag`` to ``other`` in the chosen frames."""
-    padded = np.pad(source.astype(np.float64), (max(lag, 0) + taps, max(-lag, 0) + taps))
-    offset = max(lag, 0) + taps - lag
-    square, right = np.zeros((taps, taps)), np.zeros(taps)
-    for start_s, end_s in spans_of(frames):
-        begin, end = round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ)
-        # Row n: source[n - lag], source[n - lag - 1], ... for n in the run.
-        part = padded[begin + offset - taps + 1 : end + offset]
-        rows = np.lib.stride_tricks.sliding_window_view(part, taps)[:, ::-1]
-        square += rows.T @ rows
-        right += rows.T @ other[begin:end]
-    square[np.diag_indices(taps)] *= 1.0 + 1e-3  # keeps a band-limited signal's equations solvable
-    path: NDArray[np.float64] = np.linalg.solve(square, right)
-    return path
+def _autocorrelation(source: Samples, frames: NDArray[np.bool_], lag: int, taps: int) -> NDArray[np.float64]:
+    """Autocorrelation, up to ``taps``, of what the source said ``lag`` before the chosen frames."""
+    block = 100 * _FRAME
+    size = 1 << (block + taps).bit_length()
+    auto = np.zeros(taps)
+    gate = np.repeat(frames, _FRAME)
+    late = np.zeros(len(gate), dtype=np.float32)
+    begin, end = max(lag, 0), min(len(gate), len(source) + lag)
+    late[begin:end] = source[begin - lag : end - lag]
+    late *= gate
+    for at in range(0, len(gate), block):
+        if gate[at : at + block].any():
+            auto += np.fft.irfft(np.abs(np.fft.rfft(late[at : at + block], size)) ** 2, size)[:taps]
+    return auto
 
 
 def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | None = None) -> Leak | None:
@@ -215,6 +212,8 @@ def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | Non
     Leak or None
         None when there is too little one-sided speech, or nothing coherent leaks.
     """
+    from scipy.linalg import solve_toeplitz
+
     limits = limits or ChannelLimits()
     source_db, other_db = frame_levels_db(source), frame_levels_db(other)
     frames = _only_source(source_db, other_db, limits.gate_db)
@@ -224,10 +223,14 @@ def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | Non
     near = limits.leak_taps // 4
     cross = _delays(source, other, frames, reach)
     lag = int(np.argmax(np.abs(cross[reach - near :]))) - 2 * near
-    enough = int(limits.most_leak_s / FRAME_S)
-    loudest = np.zeros_like(frames)
-    loudest[np.argsort(np.where(frames, -source_db, np.inf), kind="stable")[:enough]] = True
-    path = _path(source, other, frames & loudest, lag, limits.leak_taps)
+    auto = _autocorrelation(source, frames, lag, limits.leak_taps)
+    if auto[0] <= 0.0:
+        return None
+    auto[0] *= 1.0 + 1e-3  # keeps a band-limited signal's equations solvable
+    right = cross[reach + lag : reach + lag + limits.leak_taps]
+    path = np.asarray(
+        solve_toeplitz(auto, np.pad(right, (0, limits.leak_taps - len(right)))), dtype=np.float64
+    )
     cleaned = _subtracted(source, other, path, lag)
     before = _power_db(other_db[frames])
     gain_db = before - _power_db(frame_levels_db(cleaned)[frames])
@@ -251,7 +254,10 @@ def is_raised(source: Samples, other: Samples, *, limits: ChannelLimits | None =
     frames = _only_source(source_db, other_db, limits.gate_db)
     if frames.sum() * FRAME_S < limits.min_leak_s:
         return True
-    return _power_db(other_db[frames]) - max(noise_floor_db(other_db), -80.0) > limits.raised_db
+    # The loudest quarter is left out: it may be the other side's own soft speech.
+    heard = other_db[frames]
+    heard = heard[heard <= np.percentile(heard, 75)]
+    return _power_db(heard) - max(noise_floor_db(other_db), -80.0) > limits.raised_db
 
 
 def _subtracted(source: Samples, other: Samples, path: NDArray[np.float64], lag: int) -> Samples:
@@ -284,7 +290,7 @@ class Separated:
     leaks : tuple of Leak or None
         ``leaks[i]``: what channel ``1 - i`` left in channel ``i``.
     raised : tuple of bool
-        ``raised[i]``: whether channel ``i`` still rises while only the other one speaks.
+        ``raised[i]``: whether channel ``i`` hears anything of the other one.
     """
 
     channels: Samples
@@ -303,16 +309,19 @@ def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Sepa
     if channels.ndim != 2 or channels.shape[0] != 2:
         raise InputError(f"expected two channels, found shape {channels.shape}; mono needs no separation")
     left, right = channels[0], channels[1]
-    into_right = leak_between(left, right, limits=limits) if is_raised(left, right, limits=limits) else None
-    into_left = leak_between(right, left, limits=limits) if is_raised(right, left, limits=limits) else None
+    into_right = leak_between(left, right, limits=limits)
+    into_left = leak_between(right, left, limits=limits)
     cleaned = np.stack(
         [
             without_leak(right, left, into_left) if into_left else left,
             without_leak(left, right, into_right) if into_right else right,
         ]
     )
-    raised = tuple(is_raised(cleaned[1 - i], cleaned[i], limits=limits) for i in (0, 1))
-    return Separated(cleaned, (into_left, into_right), (raised[0], raised[1]))
+    raised = (
+        into_left is not None or is_raised(right, left, limits=limits),
+        into_right is not None or is_raised(left, right, limits=limits),
+    )
+    return Separated(cleaned, (into_left, into_right), raised)
 
 
 def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:
@@ -371,8 +380,8 @@ def gated_spans(
     Where a leak was subtracted, a side is dropped only when it is no louder than the remainder
     that subtraction leaves (leak plus gain, less a margin); where none was found, the plain rule
     holds: the other side is active and ``gate_db`` louder. A side that hears nothing of the other
-    is not gated at all. Whole spans that lie mostly behind
-    the gate go as a whole: a leaked word's tail survives a frame-wise gate.
+    is not gated at all. What is left beside a cut must
+    be longer than a leaked word's tail to stay.
     """
     limits = limits or ChannelLimits()
     count = parted.channels.shape[1] // _FRAME
@@ -389,12 +398,15 @@ def gated_spans(
             margin = max(limits.gate_db, leak.leak_db + leak.gain_db - 6.0)
         behind = masks[1 - i] & (levels[1 - i] > levels[i] + margin)
         mask = masks[i] & ~behind
-        for start_s, end_s in spans[i]:
-            part = slice(round(start_s / FRAME_S), round(end_s / FRAME_S))
-            if masks[i][part].size and behind[part].mean() > 0.7:
-                mask[part] = False
-        kept.append([s for s in _closed(spans_of(mask), 0.2) if s[1] - s[0] >= min_span_s])
+        cut = _closed(spans_of(mask), 0.2)
+        kept.append([s for s in cut if s[1] - s[0] >= (_REST_S if _touches(behind, s) else min_span_s)])
     return kept[0], kept[1]
+
+
+def _touches(mask: NDArray[np.bool_], span: Span) -> bool:
+    """Whether a frame just before or after a span is in a mask."""
+    begin, end = round(span[0] / FRAME_S), round(span[1] / FRAME_S)
+    return bool(mask[max(begin - 2, 0) : begin].any() or mask[end : end + 2].any())
 
 
 def _closed(spans: Sequence[Span], gap_s: float) -> list[Span]:

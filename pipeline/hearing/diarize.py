@@ -59,12 +59,12 @@ class DiarizeLimits:
     """
 
     step_s: float = 2.5
-    onset: float = 0.5
+    onset: float = 0.55
     least_piece_s: float = 0.4
-    most_piece_s: float = 3.0
-    same_weight: float = 0.02
-    other_weight: float = 0.1
-    overlap_onset: float = 0.5
+    most_piece_s: float = 1.6
+    same_weight: float = 0.01
+    other_weight: float = 0.03
+    overlap_onset: float = 0.75
     gap_s: float = 0.1
     least_s: float = 0.1
 

@@ -1,0 +1,105 @@
+"""Two parties out of synthetic windows and embeddings: no model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.hearing.diarize import (
+    DiarizeLimits,
+    Windows,
+    parties,
+    single_voice_stretches,
+    two_groups,
+)
+
+FRAME_S = 0.02
+TURNS = [(0.5, 4.0, 0), (4.5, 9.0, 1), (9.5, 15.0, 0), (14.0, 18.0, 1), (19.0, 24.0, 0), (24.4, 29.0, 1)]
+
+
+def windows(turns: list[tuple[float, float, int]], duration_s: float, *, shuffle: bool) -> Windows:
+    """Perfect local voices, numbered anew in every window."""
+    step, size = 2.5, 10.0
+    count = 1 + int(np.ceil(max(duration_s - size, 0) / step))
+    voices = np.zeros((count, int(size / FRAME_S), 3))
+    rng = np.random.default_rng(5)
+    for window in range(count):
+        order = rng.permutation(3) if shuffle else np.arange(3)
+        for start, end, who in turns:
+            first, last = (round((t - window * step) / FRAME_S) for t in (start, end))
+            voices[window, max(first, 0) : max(last, 0), order[who]] = 0.95
+    return Windows(voices, step, size, duration_s)
+
+
+def embedder(turns: list[tuple[float, float, int]], *, spread: float):
+    def embed(spans: list[tuple[float, float]]) -> np.ndarray:
+        rng = np.random.default_rng(1)
+        centres = np.eye(16)[:2]
+        rows = []
+        for start, end in spans:
+            middle = (start + end) / 2
+            who = min(turns, key=lambda t: max(t[0] - middle, middle - t[1], 0.0))[2]
+            rows.append(centres[who] + spread * rng.normal(size=16))
+        matrix = np.array(rows)
+        return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+
+    return embed
+
+
+def talk_of(found: list, speaker: int) -> list[tuple[float, float]]:
+    return [(s.start_s, s.end_s) for s in found if s.speaker == speaker]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_two_parties_with_overlap(spread: float) -> None:
+    found = parties(
+        windows(TURNS, 30.0, shuffle=True), embedder(TURNS, spread=spread), limits=DiarizeLimits()
+    )
+    assert {s.speaker for s in found} == {0, 1}
+    first = 0 if talk_of(found, 0)[0][0] < 1 else 1
+    for who in (0, 1):
+        expected = [(a, b) for a, b, w in TURNS if w == who]
+        given = talk_of(found, first if who == 0 else 1 - first)
+        assert len(given) == len(expected)
+        np.testing.assert_allclose(given, expected, atol=0.1)
+
+
+def test_the_same_input_gives_the_same_answer() -> None:
+    one, two = (
+        parties(windows(TURNS, 30.0, shuffle=True), embedder(TURNS, spread=0.3), limits=DiarizeLimits())
+        for _ in range(2)
+    )
+    assert one == two
+
+
+def test_similar_voices_that_share_a_number_are_still_told_apart() -> None:
+    """The windows hear one voice only; the embeddings know better."""
+    shared = [(a, b, 0) for a, b, _ in TURNS if (a, b) != (14.0, 18.0)]
+    truth = [t for t in TURNS if t[:2] != (14.0, 18.0)]
+    found = parties(windows(shared, 30.0, shuffle=False), embedder(truth, spread=0.2), limits=DiarizeLimits())
+    by_start = {round(s.start_s): s.speaker for s in found}
+    assert by_start[4] == by_start[24] != by_start[19]
+
+
+def test_silence_has_no_parties() -> None:
+    found = parties(windows([], 12.0, shuffle=False), embedder(TURNS, spread=0), limits=DiarizeLimits())
+    assert found == []
+
+
+def test_stretches_lie_inside_the_recording_and_hold_one_voice() -> None:
+    pieces = single_voice_stretches(windows(TURNS, 30.0, shuffle=True), limits=DiarizeLimits())
+    assert all(0 <= p.first < p.last <= 1500 for p in pieces)
+    assert all(p.frames * FRAME_S <= DiarizeLimits().most_piece_s + 0.05 for p in pieces)
+    for piece in pieces:
+        inside = {w for a, b, w in TURNS if a < (piece.first + piece.last) / 2 * FRAME_S < b}
+        assert len(inside) == 1
+
+
+def test_one_piece_is_one_group() -> None:
+    assert two_groups(np.ones((1, 4)), np.zeros((1, 1))).tolist() == [0]
+
+
+def test_windows_decide_where_there_is_no_embedding() -> None:
+    links = np.array([[0, 1, -1, -1], [1, 0, -1, -1], [-1, -1, 0, 1], [-1, -1, 1, 0]], dtype=float)
+    groups = two_groups(np.zeros((4, 1)), links)
+    assert groups[0] == groups[1] != groups[2] == groups[3]
