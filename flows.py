@@ -18,6 +18,8 @@ import os
 # An offline machine must not wait for, or tell, anybody outside.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# The temporary server starts slowly on a machine whose cores are busy.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
 from pathlib import Path
 from typing import Annotated, Any
