@@ -30,13 +30,14 @@ class Guards:
     ----------
     before, after : int
         Characters on either side of a hit that are worth looking at.
-    stops : frozenset of str
+    stops : compiled expression
         Marks no guard reaches over.
     """
 
     before: int
     after: int
-    stops: frozenset[str]
+    stops: re.Pattern[str]
+    _hints: re.Pattern[str]
     _harmless: re.Pattern[str]
     _negators: re.Pattern[str]
     _denials: re.Pattern[str]
@@ -62,6 +63,8 @@ class Guards:
             denial = self._denials.match(right)
             if denial:
                 return True
+        if not self._hints.search(left):
+            return False
         count = 0
         limit = -1
         for match in self._negators.finditer(self._harmless.sub(_blot, left)):
@@ -131,7 +134,8 @@ def load_guards(folder: Path | None = None) -> Guards:
     guards = Guards(
         before=int(file.number(("window", "before"), 0, 60)),
         after=int(file.number(("window", "after"), 0, 60)),
-        stops=frozenset(file.text(("window", "stops"))),
+        stops=re.compile(f"[{re.escape(file.text(('window', 'stops')))}]"),
+        _hints=re.compile(f"[{re.escape(''.join(sorted({word[0] for word in negators})))}]"),
         _harmless=re.compile(_any_of(harmless)),
         _negators=re.compile(_any_of(negators)),
         _denials=re.compile("|".join(denials) or r"(?!)"),

@@ -44,6 +44,8 @@ UNIT = 100
 NEVER = 1_000_000
 """Cost of crossing something that no phrase may cross."""
 
+# Syllables up to this cost are one sound with different accents.
+_ALIKE = 10
 # Private-use code points of coarse classes and of their halves.
 _COARSE = 0xE000
 _HALVES = 0xF000
@@ -149,11 +151,8 @@ class Sounds:
         self._coarse_codes: dict[tuple[str, str], str] = {}
         self._half_codes: dict[str, str] = {}
         self._coarse: dict[str, tuple[str, ...]] = {}
-        self._alike = {
-            char: index
-            for index, key in enumerate(file.tables("alike"))
-            for char in file.text((*key, "chars"))
-        }
+        groups = [file.text((*key, "chars")) for key in file.tables("alike")]
+        self._alike = {char: group for group in groups for char in group}
         self.heteronyms = frozenset(heteronyms) | frozenset(self._alike)
         self.light = frozenset(file.text(("light", "chars")))
         self._light_insert = _hundredths(file.number(("light", "insert"), 0, 1))
@@ -162,35 +161,41 @@ class Sounds:
         self._insert = _hundredths(file.number(("content", "insert"), 0, 2))
         self._delete = _hundredths(file.number(("content", "delete"), 0, 2))
         self._fixed: dict[tuple[str, str], int] = {}
-        numerals: set[str] = set()
-        for key in file.tables("critical"):
-            numerals |= self._read_critical(file, key)
-        self.numerals = frozenset(numerals)
+        self.numerals = frozenset(file.text(("numerals", "chars")))
+        self._read_numerals(file)
         self.negators = frozenset(file.text(("negators", "chars")))
         self._negator_delete = _hundredths(file.number(("negators", "delete"), 0, 3))
         self._negator_insert = _hundredths(file.number(("negators", "insert"), 0, 3))
         self._negator_substitute = _hundredths(file.number(("negators", "substitute"), 0, 3))
+        self._opposed: dict[str, list[tuple[str, int]]] = {}
         for key in file.tables("opposed"):
             cost = _hundredths(file.number((*key, "cost"), 0, 3))
             for first, second in file.pairs((*key, "pairs")):
-                self._fixed[first, second] = self._fixed[second, first] = cost
+                self._fixed[first, second] = cost
+                self._opposed.setdefault(first, []).append((second, cost))
         self.inserts: dict[str, int] = _Inserts(self)
         self.coarse_table: dict[int, str] = _CoarseTable(self)
         self.halves_table: dict[int, str] = {}
         self._rows: dict[str, dict[str, int]] = {}
         self._syllable_costs: dict[tuple[str, str], int] = {}
 
-    def _read_critical(self, file: LexiconFile, key: tuple[str | int, ...]) -> set[str]:
-        chars = file.text((*key, "chars"))
-        between = _hundredths(file.number((*key, "between"), 0, 3))
-        for first in chars:
-            for second in chars:
-                if first != second and self._alike.get(first, -1) != self._alike.get(second, -2):
+    def _read_numerals(self, file: LexiconFile) -> None:
+        between = _hundredths(file.number(("numerals", "between"), 0, 3))
+        for first in self.numerals:
+            for second in self.numerals:
+                if first != second and self._group(first) != self._group(second):
                     self._fixed[first, second] = between
-        close = _hundredths(file.number((*key, "close_cost"), 0, 3))
-        for first, second in file.pairs((*key, "close")):
+        close = _hundredths(file.number(("numerals", "close_cost"), 0, 3))
+        self._close_numerals: set[tuple[str, str]] = set()
+        for first, second in file.pairs(("numerals", "close")):
             self._fixed[first, second] = self._fixed[second, first] = close
-        return set(chars)
+            self._close_numerals |= {(first, second), (second, first)}
+        self._numeral_by_sound = _hundredths(file.number(("numerals", "by_sound"), 0, 3))
+        self._close_by_sound = _hundredths(file.number(("numerals", "by_sound_close"), 0, 3))
+
+    def _group(self, char: str) -> str:
+        """Characters that are alike, as one text; the character itself if it has no like."""
+        return self._alike.get(char, char)
 
     def readings(self, char: str) -> tuple[str, ...]:
         """Toneless syllables of a character, the most usual first; empty if it has none."""
@@ -237,20 +242,38 @@ class Sounds:
             0 for the same character or sound, `UNIT` for a different syllable, more where the
             difference changes the meaning (numerals, negators, opposed words).
         """
-        if said == heard or (said in self._alike and self._alike[said] == self._alike.get(heard)):
+        if said == heard or heard in self._group(said):
             return 0
         if heard == "\n":
             return NEVER
         fixed = self._fixed.get((said, heard))
         if fixed is not None:
             return fixed
-        mine, theirs = self.readings(said), self.readings(heard)
-        cost = min((self.syllable_cost(a, b) for a in mine for b in theirs), default=UNIT)
+        cost = min((self._sound_cost(like, heard) for like in self._group(said)), default=UNIT)
         if said in self.light and heard in self.light:
             return min(cost, self._light_substitute)
         if cost and (said in self.negators or heard in self.negators):
             return max(cost, self._negator_substitute)
+        if cost and said in self.numerals:
+            return max(cost, self._other_numeral(said, heard, cost))
+        for other, opposed in self._opposed.get(said, ()) if cost > _ALIKE else ():
+            if self._sound_cost(other, heard) <= _ALIKE:
+                return max(cost, opposed)
         return cost
+
+    def _sound_cost(self, said: str, heard: str) -> int:
+        """Cost by sound alone, over all readings."""
+        mine, theirs = self.readings(said), self.readings(heard)
+        return min((self.syllable_cost(a, b) for a in mine for b in theirs), default=UNIT)
+
+    def _other_numeral(self, said: str, heard: str, cost: int) -> int:
+        """Cost of a word that sounds like a numeral, but rather like another one; else 0."""
+        rivals = [other for other in self.numerals if self._group(other) != self._group(said)]
+        nearest = min(rivals, key=lambda other: (self._sound_cost(other, heard), other))
+        rival = self._sound_cost(nearest, heard)
+        if rival > _ALIKE or rival >= cost:
+            return 0
+        return self._close_by_sound if (said, nearest) in self._close_numerals else self._numeral_by_sound
 
     def insert_cost(self, heard: str) -> int:
         """Cost of a heard character inside a phrase that does not have it."""
@@ -279,8 +302,7 @@ class Sounds:
         if known is None:
             readings = self.readings(char)
             if char in self._alike:
-                group = min(other for other, index in self._alike.items() if index == self._alike[char])
-                readings = (*self.readings(group), *readings)
+                readings = tuple(reading for like in self._alike[char] for reading in self.readings(like))
             known = tuple(dict.fromkeys(self._coarse_code(reading) for reading in readings))
             known = known or (self._coarse_code(char),)
             self._coarse[char] = known

@@ -193,18 +193,22 @@ def _hits(call: Transcript, found: list[Alignment]) -> list[Hit]:
 def _hit(call: Transcript, aligned: Alignment, score: float, confidence: float) -> Hit:
     turn, start = call.place(aligned.start)
     end_turn, last = call.place(aligned.end - 1)
-    end = last + 1
     role = call.turns[turn].role
-    left, right = _around(call, turn, start, end_turn, end)
     guards = call.model.guards
+    left = call.texts[turn][max(call.sentence(turn, start)[0], start - guards.before) : start]
+    right = call.texts[end_turn][last + 1 : min(call.sentence(end_turn, last)[1], last + 1 + guards.after)]
+    if turn == end_turn:
+        quote = call.spoken(turn, start, last + 1)
+    else:
+        quote = f"{call.spoken(turn, start, len(call.texts[turn]))}…{call.spoken(end_turn, 0, last + 1)}"
     return Hit(
         turn=turn,
         start=start,
-        end=end,
-        start_s=call.times(turn)[start][0],
-        end_s=call.times(end_turn)[last][1],
+        end=last + 1,
+        start_s=call.begin_s(turn, start),
+        end_s=call.end_s(end_turn, last),
         role=role,
-        quote=_quote(call, turn, start, end_turn, end),
+        quote=quote,
         score=score,
         confidence=confidence,
         slots=_slot_values(call, aligned.filled) if aligned.filled else _NO_SLOTS,
@@ -215,38 +219,13 @@ def _hit(call: Transcript, aligned: Alignment, score: float, confidence: float) 
 
 
 def _doubt(call: Transcript, aligned: Alignment) -> float:
-    total = 0.0
-    for position in range(aligned.start, aligned.end):
-        turn, offset = call.place(position)
-        total += call.doubts(turn)[offset]
-    return total / (aligned.end - aligned.start)
-
-
-def _quote(call: Transcript, turn: int, start: int, end_turn: int, end: int) -> str:
+    turn, start = call.place(aligned.start)
+    end_turn, last = call.place(aligned.end - 1)
     if turn == end_turn:
-        where = call.written_at(turn)
-        return call.spoken(turn)[where[start] : where[end - 1] + 1]
-    first, last = call.written_at(turn), call.written_at(end_turn)
-    return call.spoken(turn)[first[start] :] + "…" + call.spoken(end_turn)[: last[end - 1] + 1]
-
-
-def _around(call: Transcript, turn: int, start: int, end_turn: int, end: int) -> tuple[str, str]:
-    """Characters before and after a hit in its sentence, without punctuation."""
-    guards = call.model.guards
-    where, spoken = call.written_at(turn), call.spoken(turn)
-    left = spoken[: where[start]]
-    for place in range(len(left) - 1, -1, -1):
-        if left[place] in guards.stops:
-            left = left[place + 1 :]
-            break
-    where, spoken = call.written_at(end_turn), call.spoken(end_turn)
-    right = spoken[where[end - 1] + 1 :]
-    for place, char in enumerate(right):
-        if char in guards.stops:
-            right = right[:place]
-            break
-    kept_left = "".join(char for char in left if char.isalnum())[-guards.before :]
-    return kept_left, "".join(char for char in right if char.isalnum())[: guards.after]
+        return call.doubt(turn, start, last + 1)
+    here = len(call.texts[turn]) - start
+    total = here * call.doubt(turn, start, start + here) + (last + 1) * call.doubt(end_turn, 0, last + 1)
+    return total / (here + last + 1)
 
 
 def _slot_values(call: Transcript, filled: Iterable[tuple[Element, int, int]]) -> Mapping[str, str]:

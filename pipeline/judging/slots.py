@@ -9,13 +9,14 @@ Table of contents: `slot_ends`, `slot_starts`, `slot_value`, `time_spans`.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pipeline.judging.matching import Ends
-from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name, bare, read_aloud
+from pipeline.judging.patterns import Company, Digits, Duration, Element, Literal, Name, bare, read_aloud
 from pipeline.judging.phonetics import Sounds
 from pipeline.judging.search import Branch, make_branch, occurrences
 from pipeline.judging.transcript import BREAK, MatchModel, SearchSettings, Transcript
@@ -158,12 +159,12 @@ def _name_ends(call: Transcript, _element: Element, start: int) -> Ends:
     search = call.model.search
     name = bare(call.agent_name or "")
     room = _room(call, start, search.name_chars)
-    ends = dict.fromkeys(range(start + 1, start + room + 1), search.other_name_cost if name else 0)
-    if name:
-        forms = _name_forms(name, search.name_suffixes)
-        for end, cost in _spans(call, "name", forms, search.name_distance).get(start, ()):
-            ends[end] = min(cost, ends.get(end, cost))
-    return tuple(ends.items())
+    unlike = search.other_name_cost if name else 0
+    anyone = tuple((end, unlike) for end in range(start + 1, start + room + 1))
+    heard = (
+        _spans(call, "name", _name_forms(name, search.name_suffixes), search.name_distance) if name else {}
+    )
+    return (*heard[start], *anyone) if start in heard else anyone
 
 
 def _name_forms(name: str, suffixes: tuple[str, ...]) -> Iterator[str]:
@@ -180,25 +181,21 @@ def _name_forms(name: str, suffixes: tuple[str, ...]) -> Iterator[str]:
 def _company_ends(call: Transcript, _element: Element, start: int) -> Ends:
     search = call.model.search
     name = bare(read_aloud(call.company or ""))
-    other = search.other_company_cost if name else 0
     room = _room(call, start, search.company_chars)
-    ends = {end: other for end in _company_endings(call) if start + 3 <= end <= start + room}
-    if name:
-        for end, cost in _spans(call, "company", _company_forms(name), search.company_distance).get(
-            start, ()
-        ):
-            ends[end] = min(cost, ends.get(end, cost))
-    return tuple(ends.items())
+    endings = _company_endings(call)
+    unlike = search.other_company_cost if name else 0
+    within = endings[bisect_left(endings, start + 3) : bisect_right(endings, start + room)]
+    other = tuple((end, unlike) for end in within)
+    heard = _spans(call, "company", _company_forms(name), search.company_distance) if name else {}
+    return (*heard[start], *other) if start in heard else other
 
 
-def _company_endings(call: Transcript) -> Iterable[int]:
-    """Places in the stream where a word that ends companies' names ends."""
-    known = call.names.get("endings")
-    if known is None:
-        endings = _name_branch(call.model.search.company_endings, _ENDING_DISTANCE, call.model)
-        known = {hit.end: () for hit in occurrences(endings, call, None, _no_slots)}
-        call.names["endings"] = known
-    return known
+def _company_endings(call: Transcript) -> list[int]:
+    """Places in the stream where a word that ends companies' names ends, rising."""
+    if call.endings is None:
+        branch = _name_branch(call.model.search.company_endings, _ENDING_DISTANCE, call.model)
+        call.endings = sorted({hit.end for hit in occurrences(branch, call, None, _no_slots)})
+    return call.endings
 
 
 def _company_forms(name: str) -> Iterator[str]:
@@ -306,17 +303,9 @@ def _duration_ends(call: Transcript, element: Element, start: int) -> Ends:
     return ((end, 0),) if above and below else ()
 
 
-def _gap_ends(call: Transcript, element: Element, start: int) -> Ends:
-    if not isinstance(element, Gap):
-        return ()
-    room = call.stream.find(BREAK, start) - start
-    return tuple((start + count, 0) for count in range(element.low, min(element.high, room) + 1))
-
-
 _FINDERS: Mapping[type, Callable[[Transcript, Element, int], Ends]] = {
     Digits: _digit_ends,
     Name: _name_ends,
     Company: _company_ends,
     Duration: _duration_ends,
-    Gap: _gap_ends,
 }

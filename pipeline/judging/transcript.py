@@ -19,12 +19,12 @@ from pathlib import Path
 
 from pipeline.judging.calibration import Confidence, MatchLimits, load_confidence, load_limits
 from pipeline.judging.lexfile import LexiconFile, lexicon_folder
+from pipeline.judging.matching import BREAK
 from pipeline.judging.negation import Guards, load_guards
 from pipeline.judging.patterns import Element, bare, read_aloud
 from pipeline.judging.phonetics import UNIT, Sounds, load_sounds
+from pipeline.judging.timing import character_times
 from pipeline.records import ROLES, Turn
-
-BREAK = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,12 @@ class Transcript:
     pairs: dict[str, list[int]] = field(default_factory=dict)
     _spoken: tuple[str, ...] = ()
     _singles: dict[str, list[int]] | None = None
-    _times: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
-    _doubts: dict[int, list[float]] = field(default_factory=dict)
+    _times: dict[int, tuple[list[tuple[float, float]], list[float]]] = field(default_factory=dict)
+    _stops: dict[int, list[int]] = field(default_factory=dict)
     _where: dict[int, list[int]] = field(default_factory=dict)
     slots: dict[tuple[Element, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
     names: dict[str, Mapping[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
+    endings: list[int] | None = None
     time_spans: dict[int, tuple[int, float]] | None = None
 
     @classmethod
@@ -241,29 +242,45 @@ class Transcript:
         turn = self.order[slot]
         return turn, position - self.starts[slot]
 
-    def written_at(self, turn: int) -> list[int]:
-        """For each character of ``texts[turn]``, where it stands in the spoken form with punctuation."""
+    def spoken(self, turn: int, start: int, end: int) -> str:
+        """What was said from one character of ``texts[turn]`` to before another, with punctuation."""
+        text = self._spoken[turn]
+        if len(text) == len(self.texts[turn]):
+            return text[start:end]
         known = self._where.get(turn)
         if known is None:
-            known = [place for place, char in enumerate(self._spoken[turn]) if char.isalnum()]
-            self._where[turn] = known
-        return known
+            known = self._where[turn] = [place for place, char in enumerate(text) if char.isalnum()]
+        return text[known[start] : known[end - 1] + 1]
 
-    def spoken(self, turn: int) -> str:
-        """Spoken form of a turn, with punctuation."""
-        return self._spoken[turn]
+    def sentence(self, turn: int, offset: int) -> tuple[int, int]:
+        """Begin and end, in ``texts[turn]``, of the sentence that a character stands in."""
+        stops = self._stops.get(turn)
+        if stops is None:
+            guards = self.model.guards
+            stops, at = [0], 0
+            for piece in guards.stops.split(self._spoken[turn]):
+                at += len(bare(piece))
+                stops.append(at)
+            self._stops[turn] = stops
+        place = bisect_right(stops, offset)
+        return stops[place - 1], stops[place] if place < len(stops) else len(self.texts[turn])
 
-    def times(self, turn: int) -> list[tuple[float, float]]:
-        """Start and end in seconds of each character of ``texts[turn]``."""
+    def begin_s(self, turn: int, offset: int) -> float:
+        """When a character of ``texts[turn]`` begins, in seconds."""
+        return self._timed(turn)[0][offset][0]
+
+    def end_s(self, turn: int, offset: int) -> float:
+        """When a character of ``texts[turn]`` ends, in seconds."""
+        return self._timed(turn)[0][offset][1]
+
+    def doubt(self, turn: int, start: int, end: int) -> float:
+        """Mean doubt, 1 - probability, of the recogniser over some characters of ``texts[turn]``."""
+        if not self.turns[turn].words:
+            return 1.0 - min(1.0, max(0.0, self.turns[turn].confidence))
+        return sum(self._timed(turn)[1][start:end]) / (end - start)
+
+    def _timed(self, turn: int) -> tuple[list[tuple[float, float]], list[float]]:
         known = self._times.get(turn)
         if known is None:
-            from pipeline.judging.timing import character_times
-
-            known, self._doubts[turn] = character_times(self.turns[turn], self.texts[turn])
-            self._times[turn] = known
+            known = self._times[turn] = character_times(self.turns[turn], self.texts[turn])
         return known
-
-    def doubts(self, turn: int) -> list[float]:
-        """List the recogniser's doubt, 1 - probability, of each character of ``texts[turn]``."""
-        self.times(turn)
-        return self._doubts[turn]
