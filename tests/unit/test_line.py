@@ -138,7 +138,7 @@ def test_agitation_needs_a_baseline() -> None:
 
 def test_limits_report_every_problem(tmp_path: Path) -> None:
     bad = tmp_path / "conversation.toml"
-    text = SHIPPED.read_text(encoding="utf-8").replace("pause_s = 1.0", "pause_s = -1.0\nextra = 3")
+    text = SHIPPED.read_text(encoding="utf-8").replace("pause_s = 1.5", "pause_s = -1.5\nextra = 3")
     bad.write_text(text.replace("min_s = 3.0", 'min_s = "x"'), encoding="utf-8")
     with pytest.raises(RulebookError) as caught:
         load_conversation(bad)

@@ -42,10 +42,10 @@ def test_edges_of_a_turn_are_those_of_the_activity() -> None:
 
 
 def test_a_short_pause_stays_inside_a_turn_and_a_long_one_does_not() -> None:
-    words = {"agent": [Word("请", 0.1, 0.4), Word("稍等", 1.1, 1.6), Word("好了", 3.0, 3.5)]}
-    spans = {"agent": [(0.0, 0.5), (1.0, 1.7), (2.9, 3.6)]}
+    words = {"agent": [Word("请", 0.1, 0.4), Word("稍等", 1.1, 1.6), Word("好了", 4.0, 4.5)]}
+    spans = {"agent": [(0.0, 0.5), (1.0, 1.7), (3.9, 4.6)]}
     turns = turns_of(words, spans, limits=DATA.turns)
-    assert [(t.text, t.start_s, t.end_s) for t in turns] == [("请稍等", 0.0, 1.7), ("好了", 2.9, 3.6)]
+    assert [(t.text, t.start_s, t.end_s) for t in turns] == [("请稍等", 0.0, 1.7), ("好了", 3.9, 4.6)]
 
 
 def test_the_other_side_taking_the_floor_splits_a_turn() -> None:
