@@ -69,3 +69,14 @@ def root(
 def print_json(value: Any) -> None:
     """Print one JSON document, Chinese unescaped, dates in ISO 8601."""
     typer.echo(jsonlib.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_rich(renderable: Any) -> None:
+    """Print something made of Rich's parts, at the terminal's width or 120 columns into a pipe."""
+    import shutil
+    import sys
+
+    from rich.console import Console
+
+    width = shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 120
+    Console(width=width, highlight=False).print(renderable)

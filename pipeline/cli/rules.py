@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import EXIT_FAILED, app, print_json
+from pipeline.cli.app import EXIT_FAILED, app, print_json, print_rich
 
 rules_app = typer.Typer(no_args_is_help=True, help="The rulebook: check and preview.")
 app.add_typer(rules_app, name="rules")
@@ -37,3 +37,40 @@ def check(
     if not json:
         book = load_rulebook(settings.rulebook)
         typer.echo(f"rulebook {book.version} ({book.hash[:12]}): {len(book.rules)} rules, no problem")
+
+
+@rules_app.command("preview", epilog="Example: zhijian rules preview my_lexicons/ --results results/")
+def preview_rules(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The changed rulebook.")],
+    results: Annotated[str, typer.Option("--results", metavar="RESULTS", help="Folder of the results.")],
+    before: Annotated[
+        Path | None,
+        typer.Option("--before", metavar="DIR", help="Compare with this one; default the one in use."),
+    ] = None,
+    dates: Annotated[
+        list[str] | None,
+        typer.Option("--date", metavar="YYYY-MM-DD", help="Only calls of this day; repeatable."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Say which verdicts, agents and fatal calls among the stored ones would flip; changes nothing."""
+    from dataclasses import asdict
+
+    from pipeline.cli.progress import progress_over
+    from pipeline.judging.preview import preview
+    from pipeline.judging.rulebook import load_rulebook
+    from pipeline.report.terminal import preview_table
+    from pipeline.results.store import Store
+    from pipeline.results.stored import stored_hearings
+    from pipeline.settings import load_settings
+
+    settings, _ = load_settings({"rulebook": before})
+    old, new = load_rulebook(settings.rulebook), load_rulebook(folder)
+    store = Store.open(results)
+    total = store.read("scores", columns=("call_id",), dates=dates).num_rows
+    calls = progress_over(stored_hearings(store, dates=dates), total=total, label="judging")
+    found = preview(calls, old, new)
+    if json:
+        print_json(asdict(found))
+    else:
+        print_rich(preview_table(found))

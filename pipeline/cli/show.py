@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.app import app, print_json
+from pipeline.cli.app import app, print_json, print_rich
 from pipeline.errors import InputError
 
 
@@ -61,7 +61,7 @@ def _show_call(store: Any, call_id: str, transcript: bool, json: bool) -> None:
     if json:
         print_json({"score": scores[0], "verdicts": verdicts, "turns": turns if transcript else None})
     else:
-        _print(call_form(scores[0], verdicts, turns, transcript=transcript))
+        print_rich(call_form(scores[0], verdicts, turns, transcript=transcript))
 
 
 def _show_calls(store: Any, json: bool) -> None:
@@ -74,7 +74,7 @@ def _show_calls(store: Any, json: bool) -> None:
     verdicts: dict[str, list[Mapping[str, Any]]] = {}
     for row in _rows(store, "verdicts"):
         verdicts.setdefault(row["call_id"], []).append(row)
-    _print(calls_table(scores, verdicts))
+    print_rich(calls_table(scores, verdicts))
     held = len(store.quarantined())
     if held:
         typer.echo(f"隔离 {held} 条：zhijian show --quarantine --results {store.place}")
@@ -92,14 +92,3 @@ def _show_quarantine(store: Any, json: bool) -> None:
     for row in rows:
         typer.echo(f"{row.kind}  {row.call_id or '—'}  第 {row.attempts} 次  {row.last_seen:%Y-%m-%d %H:%M}")
         typer.echo(f"  {row.message}")
-
-
-def _print(renderable: Any) -> None:
-    import shutil
-    import sys
-
-    from rich.console import Console
-
-    # A pipe has no width; 120 columns keep the form's lines whole.
-    width = shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 120
-    Console(width=width, highlight=False).print(renderable)

@@ -2,19 +2,22 @@
 
 The functions take rows of the result tables and return Rich renderables; printing is the caller's.
 
-Table of contents: `call_form`, `calls_table`, `clock`.
+Table of contents: `clock`, `number`, `call_form`, `calls_table`, `preview_table`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from pipeline.judging.preview import Preview, Rescored
 
 Row = Mapping[str, Any]
 
@@ -130,6 +133,42 @@ def calls_table(scores: Sequence[Row], verdicts: Mapping[str, Sequence[Row]]) ->
             cells if worst else Text("—", style="dim"),
         )
     return table
+
+
+def preview_table(found: Preview) -> RenderableType:
+    """What a changed rulebook would flip: by rule, by agent, fatal calls, and every call concerned."""
+    head = Text(
+        f"共 {found.calls} 通；{len(found.rules)} 条规则有变化，{len(found.flips)} 个结论会翻转，"
+        f"{len(found.rescored)} 通的得分会变"
+    )
+    if not found.flips and not found.rescored:
+        return head
+    rules = Table(box=box.SIMPLE_HEAD, title="按规则", title_justify="left")
+    for name in ("规则", "原结论", "新结论", "通数"):
+        rules.add_column(name, justify="right" if name == "通数" else "left")
+    for rule_id, changes in found.by_rule().items():
+        for (old, new), count in sorted(changes.items()):
+            rules.add_row(rule_id, *(VERDICT_ZH.get(kind, "无此规则") for kind in (old, new)), str(count))
+    agents = Table(box=box.SIMPLE_HEAD, title="按坐席", title_justify="left")
+    agents.add_column("坐席")
+    agents.add_column("翻转", justify="right")
+    for agent, count in sorted(found.by_agent().items(), key=lambda item: (-item[1], item[0])):
+        agents.add_row(agent or "—", str(count))
+    fatal = [
+        Text(f"新增一票否决：{'、'.join(found.newly_fatal()) or '无'}", style="red"),
+        Text(f"不再一票否决：{'、'.join(found.no_longer_fatal()) or '无'}", style="green"),
+    ]
+    calls = Table(box=box.SIMPLE_HEAD, title="得分变化（前 30 通，变化大的在前）", title_justify="left")
+    for name in ("通话", "坐席", "原得分", "新得分", "原等级", "新等级"):
+        calls.add_column(name, justify="right" if "得分" in name else "left")
+    for row in sorted(found.rescored, key=_change, reverse=True)[:30]:
+        scores = (number(row.score_before), number(row.score_after))
+        calls.add_row(row.call_id, row.agent_id or "—", *scores, row.grade_before, row.grade_after)
+    return Group(head, rules, agents, *fatal, calls)
+
+
+def _change(row: Rescored) -> float:
+    return abs((row.score_after or 0.0) - (row.score_before or 0.0))
 
 
 def _head(score: Row) -> RenderableType:

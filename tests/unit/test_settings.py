@@ -15,7 +15,9 @@ def origin(origins, name):
 def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path):
     (tmp_path / "zhijian.toml").write_text('workers = 2\nbatch_calls = 5\nmodel = "from-file"\n')
     settings, origins = load_settings(
-        {"workers": 7, "model": None}, env={"ZHIJIAN_WORKERS": "3", "ZHIJIAN_MODEL": "from-env"}, folder=tmp_path
+        {"workers": 7, "model": None},
+        env={"ZHIJIAN_WORKERS": "3", "ZHIJIAN_MODEL": "from-env"},
+        folder=tmp_path,
     )
     assert (settings.workers, settings.model, settings.batch_calls) == (7, "from-env", 5)
     assert origin(origins, "workers") == "flag --workers"
