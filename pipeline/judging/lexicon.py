@@ -182,7 +182,7 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
                         entry, "like", lists, wording if entry.flag("by_sound", default=True) else exact
                     )
                 ),
-                say=tuple(_compiled(entry, "say", lists, phrase)),
+                say=_joined(tuple(_compiled(entry, "say", lists, phrase)), phrase),
                 unless=tuple(_compiled(entry, "unless", lists, exception)),
                 guard=_guard(entry),
                 near=entry.choice("near", NEAR_POLICIES, "unsure"),
@@ -197,6 +197,14 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
         fields.used |= {"schema", "lists", "phrases"}
         fields.finish()
     return sets
+
+
+def _joined(patterns: tuple[Pattern, ...], build: Callable[[str], Pattern]) -> tuple[Pattern, ...]:
+    """One pattern of many, where they fit into one: a call is then searched once, not many times."""
+    try:
+        return (build("|".join(pattern.source for pattern in patterns)),) if len(patterns) > 1 else patterns
+    except PatternError:
+        return patterns
 
 
 def _guard(entry: Fields) -> tuple[str, ...]:

@@ -23,15 +23,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 from rapidfuzz import fuzz
 
 from pipeline.judging.matching import BREAK
 from pipeline.judging.patterns import bare, read_aloud
-from pipeline.judging.phonetics import Sounds, split_syllable
+from pipeline.judging.phonetics import UNIT, Sounds, split_syllable
 from pipeline.judging.phrases import Hit
 from pipeline.judging.slots import time_spans
 from pipeline.judging.transcript import Transcript
@@ -40,17 +41,25 @@ from pipeline.records import Role
 
 _EXACT, _UNLIKE, _LENGTH_POWER, _NEVER = 0.97, 0.9, 1.6, 0.01
 # A syllable that stands alone between gaps proves little by its sound: the rest must be longer.
-_WEAK_LOSS = 2
+_WEAK_LOSS = 3
+# How much of the recogniser's own doubt in a turn goes over to what is found in it.
+_DOUBT_COUNTS = 0.3
 _FIRST_CODE = 0xE000
 _COMPANY_ALIKE = 75.0
-_NUMERAL_SHARE = 0.7
+_NUMERAL_SHARE = 0.6
 _CORE_CHARS = 3
 _MIN_RUN = 2
 _NOTHING: frozenset[int] = frozenset()
+_NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 _MERGED_INITIALS = {"zh": "z", "ch": "c", "sh": "s"}
 _MERGED_FINALS = {"ing": "in", "eng": "en", "ueng": "uen"}
 _SAME = {"你": "您", "妳": "您", "宁": "您", "她": "他", "它": "他"}
 _SAME_TABLE = str.maketrans(_SAME)
+_INTRODUCE = ("这里是", "这边是", "我是", "我们是")
+_LINES = ("服务专线", "服务热线", "客服专线")
+_KINDS = ("人寿", "财产", "财险", "寿险", "健康", "养老", "保险", "公司")
+# Mean cost of the distinctive syllables up to which an introduced name is taken for the record's.
+_NAME_COST = 0.45
 _COMPANY_ENDINGS = ("保险公司", "人寿保险", "财产保险", "保险", "人寿", "财险", "寿险")
 
 
@@ -237,21 +246,53 @@ class SoundIndex:
         if self._masked is None:
             company = _forms(bare(read_aloud(self.call.company or "")), self.codes)
             name = bare(self.call.agent_name or "").translate(self.codes)
-            spans = [self._names(coded, company, name) for coded in self.coded]
+            spans = [self._names(number, company, name) for number in range(len(self.coded))]
             self._masked = (
                 [_replaced(coded, found) for coded, found in zip(self.coded, spans, strict=True)],
                 [_replaced(plain, found) for plain, found in zip(self.plain, spans, strict=True)],
             )
         return self._masked
 
-    def _names(self, coded: str, company: tuple[str, ...], name: str) -> list[tuple[int, int, str]]:
-        mentions = _mentions(coded, company) if company else _any_company(coded, self.codes)
-        found = [(start, end, COMPANY) for start, end in mentions]
+    def _names(self, number: int, company: tuple[str, ...], name: str) -> list[tuple[int, int, str]]:
+        coded = self.coded[number]
+        if company:
+            span = _mention(coded, company) or self._introduced(number)
+        else:
+            span = _any_company(coded, self.codes)
+        found = [(*span, COMPANY)] if span else []
         at = coded.find(name) if name else -1
         while at >= 0:
             found.append((at, at + len(name), NAME))
             at = coded.find(name, at + len(name))
         return found
+
+    def _introduced(self, number: int) -> tuple[int, int] | None:
+        """Where somebody introduces a company whose distinctive syllables sound like the record's.
+
+        Recognisers do not know the names of insurers: 永康人寿 becomes 勇堂人秀. After 这里是 or before
+        服务专线 a likeness is enough that would prove nothing elsewhere.
+        """
+        core = _core(bare(read_aloud(self.call.company or "")))
+        plain, coded = self.plain[number], self.coded[number]
+        begins = {
+            begin
+            for match in _introducing(self.codes).finditer(coded)
+            for begin in (
+                range(match.end(), match.end() + 4)
+                if match.lastgroup == "before"
+                else range(max(match.start() - 8, 0), match.start() - 1)
+            )
+        }
+        row = [self.call.model.sounds.row(char) for char in core]
+        best: tuple[float, int] | None = None
+        for begin in sorted(begins):
+            heard = plain[begin : begin + len(core)]
+            if len(heard) == len(core):
+                cost = sum(costs[char] for costs, char in zip(row, heard, strict=True)) / (UNIT * len(core))
+                best = min(best or (cost, begin), (cost, begin))
+        if best is None or best[0] > _NAME_COST:
+            return None
+        return best[1], best[1] + len(core)
 
 
 def _replaced(text: str, found: list[tuple[int, int, str]]) -> str:
@@ -281,18 +322,36 @@ def _numbers_fit(wording: Wording, match: re.Match[str], text: str) -> bool:
     return True
 
 
-def _mentions(coded: str, company: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+def _mention(coded: str, company: tuple[str, ...]) -> tuple[int, int] | None:
     for form in company:
         at = coded.find(form)
         if at >= 0:
-            yield at, at + len(form)
-            return
+            return at, at + len(form)
     core = company[-1]
     if len(core) < _CORE_CHARS or len(coded) < len(core):
-        return
+        return None
     aligned = fuzz.partial_ratio_alignment(core, coded, score_cutoff=_COMPANY_ALIKE)
-    if aligned is not None:
-        yield aligned.dest_start, aligned.dest_end
+    return (aligned.dest_start, aligned.dest_end) if aligned is not None else None
+
+
+@lru_cache(maxsize=8)
+def _introducing(codes: SoundCodes) -> re.Pattern[str]:
+    before = "|".join(re.escape(words.translate(codes)) for words in _INTRODUCE)
+    after = "|".join(re.escape(words.translate(codes)) for words in _LINES)
+    return re.compile(f"(?P<before>{before})|(?P<after>{after})")
+
+
+@lru_cache(maxsize=256)
+def _core(company: str) -> str:
+    """Return the syllables that tell an insurer from the others.
+
+    Examples
+    --------
+    >>> _core("安和人寿保险股份有限公司"), _core("恒信财险")
+    ('安和', '恒信')
+    """
+    cut = [company.find(kind) for kind in _KINDS if company.find(kind) >= 2]
+    return company[: min(cut)] if cut else company
 
 
 @lru_cache(maxsize=256)
@@ -305,13 +364,13 @@ def _forms(company: str, codes: SoundCodes) -> tuple[str, ...]:
     return tuple(form.translate(codes) for form in forms)
 
 
-def _any_company(coded: str, codes: SoundCodes) -> Iterator[tuple[int, int]]:
+def _any_company(coded: str, codes: SoundCodes) -> tuple[int, int] | None:
     for ending in _COMPANY_ENDINGS:
         tail = ending.translate(codes)
         at = coded.find(tail)
         if at >= 2:
-            yield max(0, at - 4), at + len(tail)
-            return
+            return max(0, at - 4), at + len(tail)
+    return None
 
 
 def hit_at(call: Transcript, found: Found) -> Hit:
@@ -319,29 +378,26 @@ def hit_at(call: Transcript, found: Found) -> Hit:
     turn, start = call.place(found.start)
     end_turn, last = call.place(found.end - 1)
     role = call.turns[turn].role
-    spoken, where = call.spoken(turn), call.written_at(turn)
-    if turn == end_turn:
-        end = last + 1
-        quote = spoken[where[start] : where[last] + 1]
-    else:
-        end = len(call.texts[turn])
-        quote = spoken[where[start] :] + "…" + call.spoken(end_turn)[: call.written_at(end_turn)[last] + 1]
     guards = call.model.guards
-    left = re.split(f"[{re.escape(''.join(guards.stops))}]", spoken[: where[start]])[-1]
-    after = call.spoken(end_turn)[call.written_at(end_turn)[last] + 1 :]
-    right = re.split(f"[{re.escape(''.join(guards.stops))}]", after)[0]
-    left, right = bare(left)[-guards.before :], bare(right)[: guards.after]
+    left = call.texts[turn][max(call.sentence(turn, start)[0], start - guards.before) : start]
+    right = call.texts[end_turn][last + 1 : min(call.sentence(end_turn, last)[1], last + 1 + guards.after)]
+    whole = len(call.texts[turn])
+    if turn == end_turn:
+        quote = call.spoken(turn, start, last + 1)
+    else:
+        quote = f"{call.spoken(turn, start, whole)}…{call.spoken(end_turn, 0, last + 1)}"
+    doubt = _DOUBT_COUNTS * (1 - call.turns[turn].confidence)
     return Hit(
         turn=turn,
         start=start,
-        end=end,
-        start_s=call.times(turn)[start][0],
-        end_s=call.times(end_turn)[last][1],
+        end=last + 1 if turn == end_turn else whole,
+        start_s=call.begin_s(turn, start),
+        end_s=call.end_s(end_turn, last),
         role=role,
         quote=quote,
         score=1.0,
-        confidence=found.confidence,
-        slots={},
+        confidence=max(found.confidence - doubt, _NEVER),
+        slots=_NO_SLOTS,
         negated=guards.negated(left, right),
         quoted=guards.quoted(left, role),
         end_turn=end_turn,

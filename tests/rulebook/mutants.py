@@ -98,11 +98,10 @@ def _number_changes(rule: Rule) -> Iterator[tuple[str, Any]]:
     for node in (*_values(rule.require), *_values(rule.due)):
         for name in _NUMBERS:
             value = getattr(node, name, None)
-            if isinstance(value, int | float) and not (
-                isinstance(node, do.Say) and name == "at_least" and value == 1
-            ):
-                if not (name.startswith("min_") and value == 0):
-                    seen[name, value] = None
+            once = isinstance(node, do.Say) and name == "at_least" and value == 1
+            unset = name.startswith("min_") and value == 0
+            if isinstance(value, int | float) and not (once or unset):
+                seen[name, value] = None
         place = getattr(node, "place", None)
         if isinstance(place, Place) and place != Place():
             places[place] = None
