@@ -64,6 +64,34 @@ def _phrases(parts: Mapping[str, Mapping[str, Tally]]) -> list[str]:
     return lines
 
 
+def _duties(parts: Mapping[str, Mapping[str, Tally]]) -> list[str]:
+    lines = [
+        "| dialogues | transcript | duties met | seen by keyword | seen by rule | duties unmet "
+        "| passed by keyword | passed by rule |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for part, found in parts.items():
+        for name, tally in found.items():
+            sums = {
+                field: sum(getattr(rule, field) for rule in tally.rules.values())
+                for field in (
+                    "met",
+                    "met_found",
+                    "met_by_keyword",
+                    "unmet",
+                    "unmet_passed",
+                    "unmet_by_keyword",
+                )
+            }
+            lines.append(
+                f"| {part} | {CONDITIONS[name]} | {sums['met']} "
+                f"| {_percent(sums['met_by_keyword'], sums['met'])} "
+                f"| {_percent(sums['met_found'], sums['met'])} | {sums['unmet']} "
+                f"| {sums['unmet_by_keyword']} | {sums['unmet_passed']} |"
+            )
+    return lines
+
+
 def _rule(rule: RuleTally) -> str:
     return (
         f"{rule.labels} | {_percent(rule.right, rule.labels)} | {_percent(rule.applied_right, rule.applied)} "
@@ -108,6 +136,12 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "Twenty phrases of the standard; said = stands in the clean turn, found = in what was heard of it.",
         "",
         *_phrases(parts),
+        "",
+        "The same for whole duties: the rules that ask for mandated phrases (apology, verification,",
+        "paraphrase, empathy, further needs, callback, thanks, identity, disclaimer, refusal), judged by the",
+        "rulebook and by whether plain keywords of each stand in the agent's words.",
+        "",
+        *_duties(parts),
         "",
         *(line for part, found in parts.items() for line in _per_rule(part, found)),
         f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",

@@ -32,7 +32,15 @@ SEEDS = (1, 2, 3)
 
 @dataclass(slots=True)
 class RuleTally:
-    """One rule's counts; precision and recall are those of ``fail``, the verdict that has consequences."""
+    """One rule's counts; precision and recall are those of ``fail``, the verdict that has consequences.
+
+    Attributes
+    ----------
+    met, met_found, met_by_keyword : int
+        Labelled ``pass``; judged so; told so by plain keywords. Only for rules that ask for phrases.
+    unmet, unmet_passed, unmet_by_keyword : int
+        Labelled ``fail``; passed by mistake; passed by mistake by plain keywords.
+    """
 
     labels: int = 0
     right: int = 0
@@ -44,6 +52,12 @@ class RuleTally:
     applied_right: int = 0
     keyword_right: int = 0
     keyword_cases: int = 0
+    met: int = 0
+    met_found: int = 0
+    met_by_keyword: int = 0
+    unmet: int = 0
+    unmet_passed: int = 0
+    unmet_by_keyword: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -109,8 +123,7 @@ def compare(
                 if verdict.verdict == "fail" and verdict.severity == "fatal":
                     tally.wrong_fatals.append(f"{case.dialogue.id} {rule_id}")
             if rule_id in KEYWORDS and label in {"pass", "fail"}:
-                tally.rules[rule_id].keyword_cases += 1
-                tally.rules[rule_id].keyword_right += keyword_verdict(rule_id, case) == label
+                _count_keyword(tally.rules[rule_id], verdict.verdict, keyword_verdict(rule_id, case), label)
     tally.seconds = round(time.perf_counter() - began, 2)
     if phrases:
         tally.phrases = phrase_finding(cases)
@@ -133,6 +146,19 @@ def _count(tally: Tally, rule: RuleTally, verdict: Verdict, label: str) -> None:
     if label != "not_applicable":
         rule.applied += 1
         rule.applied_right += right
+
+
+def _count_keyword(rule: RuleTally, judged: str, by_keyword: str, label: str) -> None:
+    rule.keyword_cases += 1
+    rule.keyword_right += by_keyword == label
+    if label == "pass":
+        rule.met += 1
+        rule.met_found += judged == "pass"
+        rule.met_by_keyword += by_keyword == "pass"
+    else:
+        rule.unmet += 1
+        rule.unmet_passed += judged == "pass"
+        rule.unmet_by_keyword += by_keyword == "pass"
 
 
 def _sum(tallies: Sequence[Tally]) -> Tally:
