@@ -94,13 +94,13 @@ def load_lexicon(folder: Path | None = None) -> HearingLexicon:
         if row["kind"] not in ("always", "doubtful"):
             problems.append(f"hallucinations.csv:{line}: kind '{row['kind']}'; expected always or doubtful")
     terms = _table(paths["insurance_terms.csv"], ("term", "category", "hotword", "note", "source"), problems)
-    cleaning = _cleaning(hearing, [row for _, row in phrases], leaks)
+    marked = [row["term"] for _, row in terms if row["hotword"] == "yes"] if hotwords else []
+    cleaning = _cleaning(hearing, [row for _, row in phrases], leaks, marked)
     fillers = _fillers(_Toml(paths["fillers.toml"], problems), leaks)
     conversation = _attempt(load_conversation, paths["conversation.toml"], problems)
     role_cues = _attempt(load_role_cues, paths["role_cues.toml"], problems)
     if problems or cleaning is None or fillers is None or conversation is None or role_cues is None:
         raise RulebookError("\n".join(problems))
-    marked = [row["term"] for _, row in terms if row["hotword"] == "yes"]
     digest = hashlib.sha256()
     for name in FILES:
         digest.update(f"{name} {hashlib.sha256(paths[name].read_bytes()).hexdigest()}\n".encode())
@@ -108,7 +108,7 @@ def load_lexicon(folder: Path | None = None) -> HearingLexicon:
         version=hearing.text_at("version"),
         digest=digest.hexdigest(),
         prompt=prompt or None,
-        hotwords=" ".join(marked) if hotwords else None,
+        hotwords=" ".join(marked) or None,
         verbatim_prompt=verbatim,
         terms=tuple(row["term"] for _, row in terms),
         cleaning=cleaning,
@@ -228,7 +228,11 @@ def _table(path: Path, columns: Sequence[str], problems: list[str]) -> list[tupl
     return good
 
 
-def _cleaning(file: _Toml, phrases: Sequence[Mapping[str, str]], leaks: tuple[str, ...]) -> CleaningRules:
+def _cleaning(
+    file: _Toml, phrases: Sequence[Mapping[str, str]], leaks: tuple[str, ...], hotwords: Sequence[str]
+) -> CleaningRules:
+    # Three hotwords in the order of the list were read off the list, not said.
+    listed = tuple("".join(hotwords[at : at + 3]) for at in range(len(hotwords) - 2))
     repeats = file.value("cleaning", "loop_repeats")
     if not (
         isinstance(repeats, list)
@@ -238,7 +242,7 @@ def _cleaning(file: _Toml, phrases: Sequence[Mapping[str, str]], leaks: tuple[st
         file.problem("cleaning", "loop_repeats", "'loop_repeats' must be three whole numbers of 2 or more")
         repeats = [2, 2, 2]
     return CleaningRules(
-        always=tuple(row["text"] for row in phrases if row["kind"] == "always"),
+        always=(*(row["text"] for row in phrases if row["kind"] == "always"), *listed),
         doubtful=tuple(row["text"] for row in phrases if row["kind"] == "doubtful"),
         leaks=leaks,
         min_activity_share=file.number("cleaning", "min_activity_share", 0.0, 1.0),

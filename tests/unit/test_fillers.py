@@ -178,7 +178,7 @@ def test_any_file_can_be_replaced_and_changes_the_digest(tmp_path, name):
         ("fillers.toml", 'plain = ["嗯"', 'plain = ["好，嗯，请讲"', "is found in its example"),
         ("fillers.toml", "max_displaced = 1", "max_displaced = 99", r"fillers\.toml:\d+: 'max_displaced'"),
         ("fillers.toml", "schema = 1", "schema = 9", "schema 9 is unknown"),
-        ("hearing.toml", "hotwords = false", 'hotwords = "yes"', "must be true or false"),
+        ("hearing.toml", "hotwords = true", 'hotwords = "yes"', "must be true or false"),
         ("hearing.toml", "loop_repeats = [7, 5, 4]", "loop_repeats = [7]", "three whole numbers"),
         ("hallucinations.csv", "谢谢观看,always", "谢谢观看,often", r"hallucinations\.csv:\d+: kind 'often'"),
         ("hallucinations.csv", "text,kind", "word,kind", "columns must be text,kind,note,source"),
@@ -202,6 +202,14 @@ def test_problems_of_the_data_are_named_with_their_line(tmp_path, name, old, new
     (tmp_path / name).write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(RulebookError, match=says):
         load_lexicon(tmp_path)
+
+
+def test_hotwords_that_come_back_as_a_list_are_known_as_invented():
+    lexicon = load_lexicon()
+    terms = (lexicon.hotwords or "").split()
+    assert len(terms) >= 20
+    assert "".join(terms[3:6]) in lexicon.cleaning.always
+    assert "".join(terms[3:5]) not in lexicon.cleaning.always  # two terms in a row are ordinary speech
 
 
 def test_problems_of_several_files_come_together(tmp_path: Path):
