@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -268,8 +269,8 @@ def known_sets(
     names = fields.texts(key, needed=needed)
     for name in names:
         if name not in phrases:
-            near = listed(other for other in phrases if other[:4] == name[:4]) or "see lexicons/phrases/"
-            fields.complain(key, f"phrase set {name!r} is not defined; did you mean: {near}")
+            alike = get_close_matches(name, phrases, n=3) or sorted(phrases)
+            fields.complain(key, f"phrase set {name!r} is not defined; expected one of: {', '.join(alike)}")
     return tuple(name for name in names if name in phrases)
 
 

@@ -165,10 +165,9 @@ class Fields:
             self.complain(key, f"{key}: expected {what}, found {found}")
             return default or 0.0
         if (low is not None and value < low) or (high is not None and value > high):
-            bounds = (
-                f"{'' if low is None else f'at least {low:g}'} {'' if high is None else f'at most {high:g}'}"
-            )
-            self.complain(key, f"{key}: {value:g} is out of range; expected {bounds.strip()}")
+            bounds = [f"at least {low:g}"] if low is not None else []
+            bounds += [f"at most {high:g}"] if high is not None else []
+            self.complain(key, f"{key}: {value:g} is out of range; expected {' and '.join(bounds)}")
             return default if default is not None else (low or 0.0)
         return float(value)
 

@@ -48,6 +48,7 @@ _FIRST_CODE = 0xE000
 _COMPANY_ALIKE = 75.0
 _NUMERAL_SHARE = 0.6
 _CORE_CHARS = 3
+_COMPANY_CHARS = 6
 _MIN_RUN = 2
 _NOTHING: frozenset[int] = frozenset()
 _NO_SLOTS: Mapping[str, str] = MappingProxyType({})
@@ -365,11 +366,14 @@ def _forms(company: str, codes: SoundCodes) -> tuple[str, ...]:
 
 
 def _any_company(coded: str, codes: SoundCodes) -> tuple[int, int] | None:
+    """Where any insurer is named, for calls whose record does not say which it must be."""
+    introduced = [match.end() for match in _introducing(codes).finditer(coded) if match.lastgroup == "before"]
     for ending in _COMPANY_ENDINGS:
         tail = ending.translate(codes)
         at = coded.find(tail)
-        if at >= 2:
-            return max(0, at - 4), at + len(tail)
+        if at >= _MIN_RUN:
+            near = [end for end in introduced if 0 < at - end <= _COMPANY_CHARS]
+            return (near[-1] if near else at - _MIN_RUN), at + len(tail)
     return None
 
 
