@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from models.campplus import FRAME_HOP_S, SpeakerEmbedder, filterbank
 from pipeline.errors import ModelMissingError
-from pipeline.hearing.diarize import DiarizeLimits, Windows, parties
+from pipeline.hearing.diarize import Windows, parties
+from pipeline.hearing.grouping import DiarizeLimits
 from pipeline.ports import SAMPLE_RATE_HZ, Samples, SpeakerStretch
 from pipeline.records import ModelId
 

@@ -1,24 +1,23 @@
 """From local voices in overlapping windows to the two parties of a call.
 
-A segmentation model tells up to three voices apart inside 10 s, but numbers them anew in
-each window. Neighbouring windows share most of their audio, so they mostly settle among
-themselves which voice is which; voice embeddings settle the rest, and what lies far
-apart. Both kinds of evidence are put into one objective over *stretches* (runs of one voice
-alone), each embedded once, and two parties are fitted to it.
+A segmentation model says when one voice speaks, when two do, and tells up to three voices apart
+inside 10 s; but it numbers them anew in each window, and similar voices often share a number.
+So it is asked for speech, overlap and the cuts between voices; which cut-out stretch belongs to whom
+is decided once for the whole call by voice embeddings, each stretch embedded once, with the windows'
+numbering as a hint (`pipeline.hearing.grouping`).
 
 Conventions
 -----------
 Times in seconds; activations are probabilities of shape (windows, frames, voices).
 
-Table of contents: `DiarizeLimits`, `Windows`, `Stretch`, `single_voice_stretches`,
-`window_links`, `blocks_of`, `two_groups`, `speech_and_overlap`, `party_frames`, `parties`.
+Table of contents: `Windows`, `single_voice_stretches`, `window_links`, `speech_and_overlap`,
+`party_frames`, `parties`.
 
 References
 ----------
 .. [1] Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech.
 .. [2] Plaquet & Bredin 2023, "Powerset multi-class cross entropy loss for neural speaker
    diarization", Interspeech.
-.. [3] Bansal, Blum, Chawla 2004, "Correlation clustering", Machine Learning 56.
 """
 
 from __future__ import annotations
@@ -30,48 +29,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.hearing.grouping import (
+    Array,
+    DiarizeLimits,
+    Stretch,
+    blocks_of,
+    third_group,
+    two_groups,
+)
 from pipeline.ports import SpeakerStretch
 
-Array = NDArray[np.float64]
 Embed = Callable[[list[tuple[float, float]]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, slots=True)
-class DiarizeLimits:
-    """How the parties of a call are told apart.
-
-    Attributes
-    ----------
-    step_s : float
-        Step of the 10 s windows.
-    onset : float
-        Probability from which a voice is active.
-    least_piece_s, most_piece_s : float
-        Stretches are cut into pieces of at most ``most_piece_s`` for embedding; shorter than
-        ``least_piece_s`` are not embedded and follow the windows' links alone.
-    same_weight, other_weight : float
-        Weight of a window's "one voice" and "two voices" against the embeddings. Similar voices often
-        share a number, one voice seldom gets two: the second says more.
-    block_pause_s, change_cost : float
-        Speakers rarely change without a pause of ``block_pause_s``; each time they do, a solution
-        loses ``change_cost`` (in seconds of likeness).
-    overlap_onset : float
-        Probability from which two speak at once.
-    gap_s, least_s : float
-        Pauses of one party shorter than ``gap_s`` are filled; stretches shorter than ``least_s`` dropped.
-    """
-
-    step_s: float = 2.5
-    onset: float = 0.55
-    least_piece_s: float = 0.4
-    most_piece_s: float = 1.6
-    same_weight: float = 0.01
-    other_weight: float = 0.03
-    block_pause_s: float = 0.15
-    change_cost: float = 0.1
-    overlap_onset: float = 0.75
-    gap_s: float = 0.1
-    least_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +71,6 @@ class Windows:
     def first(self, window: int) -> int:
         """Index of a window's first frame in the recording."""
         return round(window * self.step_s / self.frame_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A run of frames in which one voice is alone, as its nearest window sees it."""
-
-    first: int
-    last: int  # one past the end
-
-    @property
-    def frames(self) -> int:
-        """Length in frames."""
-        return self.last - self.first
 
 
 def single_voice_stretches(windows: Windows, *, limits: DiarizeLimits) -> list[Stretch]:
@@ -209,118 +164,6 @@ def window_links(windows: Windows, pieces: Sequence[Stretch], *, onset: float) -
     return same, other
 
 
-def blocks_of(pieces: Sequence[Stretch], frame_s: float, *, pause_s: float) -> NDArray[np.int64]:
-    """Number pieces by what no pause of ``pause_s`` interrupts: mostly one speaker, not always.
-
-    Examples
-    --------
-    >>> blocks_of([Stretch(0, 50), Stretch(50, 90), Stretch(140, 190)], 0.01, pause_s=0.15).tolist()
-    [0, 0, 1]
-    """
-    gaps = [0.0, *((b.first - a.last) * frame_s for a, b in itertools.pairwise(pieces))]
-    return np.cumsum(np.array(gaps) > pause_s).astype(np.int64)
-
-
-def _changes(groups: NDArray[np.int64], blocks: NDArray[np.int64]) -> int:
-    """Changes of speaker without a pause."""
-    return int(((groups[1:] != groups[:-1]) & (blocks[1:] == blocks[:-1])).sum())
-
-
-def _objective(groups: NDArray[np.int64], vectors: Array, links: Array) -> float:
-    fit = sum(float(np.linalg.norm(vectors[groups == g].sum(axis=0))) for g in np.unique(groups))
-    signs = groups[:, None] == groups[None, :]
-    return fit + 0.5 * float(np.where(signs, links, -links).sum())
-
-
-def _climb(groups: NDArray[np.int64], vectors: Array, links: Array, wanted: int = 2) -> NDArray[np.int64]:
-    """Move one piece at a time to the group that raises the objective most, until none does."""
-    groups = groups.copy()
-    count = len(groups)
-    for _ in range(60):
-        moved = False
-        sums = np.stack([vectors[groups == g].sum(axis=0) for g in range(wanted)])
-        pull = np.stack([links[:, groups == g].sum(axis=1) for g in range(wanted)], axis=1)
-        for index in range(count):
-            own = int(groups[index])
-            vector = vectors[index]
-            rest = sums[own] - vector
-            norms = np.linalg.norm(sums, axis=1)
-            gain = np.linalg.norm(sums + vector, axis=1) - norms
-            gain[own] = norms[own] - np.linalg.norm(rest)
-            total = gain + 2.0 * pull[index]
-            best = int(total.argmax())
-            if best != own and total[best] > total[own] + 1e-9:
-                sums[own], sums[best] = rest, sums[best] + vector
-                pull[:, own] -= links[:, index]
-                pull[:, best] += links[:, index]
-                groups[index] = best
-                moved = True
-        if not moved:
-            break
-    return groups
-
-
-def two_groups(
-    vectors: Array,
-    links: Array,
-    *,
-    blocks: NDArray[np.int64] | None = None,
-    change_cost: float = 0.0,
-) -> NDArray[np.int64]:
-    """Split pieces into two groups so that voices agree within a group and windows are obeyed.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (pieces, dimensions)
-        Unit embeddings times the weight of each piece; zero for a piece without one.
-    links : ndarray, shape (pieces, pieces)
-        See `window_links`, already weighted: positive for "one voice".
-    blocks : ndarray of int, shape (pieces,), optional
-        See `blocks_of`. Whole blocks are tried as starts, and among nearly equal solutions the one
-        that changes speakers less often without a pause wins.
-    change_cost : float
-        What such a change costs, in the objective's seconds.
-
-    Returns
-    -------
-    ndarray of int, shape (pieces,)
-        0 or 1. The same input always gives the same answer: starts are fixed, the best one wins.
-
-    Notes
-    -----
-    A voice at the start of a phrase differs from itself at the end, by as much as two similar voices
-    differ. Splitting every phrase in half can then fit the embeddings as well as the truth does.
-    """
-    count = len(vectors)
-    if count <= 1:
-        return np.zeros(count, dtype=np.int64)
-    starts = _spectral_starts(vectors, links)
-    if blocks is not None:
-        size = int(blocks.max()) + 1
-        member = (blocks[None, :] == np.arange(size)[:, None]).astype(np.float64)
-        together, between = member @ vectors, member @ links @ member.T
-        np.fill_diagonal(between, 0.0)
-        solved = [_climb(start, together, between) for start in _spectral_starts(together, between)]
-        starts.extend(groups[blocks] for groups in solved)
-    found = [_climb(start, vectors, links) for start in starts]
-    values = [_objective(groups, vectors, links) for groups in found]
-    if blocks is not None:
-        values = [v - change_cost * _changes(g, blocks) for v, g in zip(values, found, strict=True)]
-    return found[int(np.argmax(values))]
-
-
-def _spectral_starts(vectors: Array, links: Array) -> list[NDArray[np.int64]]:
-    """First guesses: signs of the leading directions of links and likeness."""
-    centred = vectors - vectors.mean(axis=0)
-    affinity = vectors @ vectors.T + links
-    np.fill_diagonal(affinity, 0.0)
-    starts: list[NDArray[np.int64]] = []
-    for matrix in (links, affinity, centred @ centred.T + links, centred @ centred.T):
-        _, columns = np.linalg.eigh((matrix + matrix.T) / 2.0)
-        starts.extend((columns[:, -k] > 0).astype(np.int64) for k in (1, 2) if len(vectors) >= k)
-    return starts
-
-
 def speech_and_overlap(windows: Windows) -> tuple[Array, Array]:
     """Average over the windows how probably anybody speaks, and two at once.
 
@@ -351,11 +194,12 @@ def party_frames(
     """Frames in which each party speaks.
 
     Where one voice is heard it belongs to the party of its piece, whatever number the window
-    gave it: two similar voices often share one. Frames of two voices belong to both parties.
+    gave it: two similar voices often share one. Frames of two voices belong to the two parties
+    nearest in time.
 
     Returns
     -------
-    ndarray of bool, shape (frames, 2)
+    ndarray of bool, shape (frames, parties)
     """
     speech, overlap = speech_and_overlap(windows)
     owner = np.full(windows.frames, -1, dtype=np.int64)
@@ -367,11 +211,23 @@ def party_frames(
     before = np.clip(after - 1, 0, len(known) - 1)
     nearer = np.abs(known[before] - everywhere) <= np.abs(known[after] - everywhere)
     owner = owner[np.where(nearer, known[before], known[after])]
-    active = np.zeros((windows.frames, 2), dtype=bool)
+    count = max(int(groups.max()) + 1, 2)
+    active = np.zeros((windows.frames, count), dtype=bool)
     active[everywhere, owner] = speech > limits.onset
-    both = overlap > limits.overlap_onset
-    active[both] = True
+    for begin, end in _runs(overlap > limits.overlap_onset):
+        active[begin:end, _around(owner, begin, end, count)] = True
     return active
+
+
+def _around(owner: NDArray[np.int64], begin: int, end: int, count: int) -> list[int]:
+    """Pick the two parties that speak in and nearest around a stretch of overlap."""
+    if count == 2:
+        return [0, 1]
+    wide = end - begin + 600
+    near = owner[max(begin - wide, 0) : end + wide]
+    distance = np.abs(np.arange(len(near)) - (min(begin, wide) + (end - begin) / 2))
+    nearest = [float(distance[near == g].min(initial=np.inf)) for g in range(count)]
+    return sorted(np.argsort(nearest, kind="stable")[:2].tolist())
 
 
 def _runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -380,7 +236,7 @@ def _runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[SpeakerStretch]:
-    """Speech stretches of the two parties of a call.
+    """Find the speech stretches of the parties of a call.
 
     Parameters
     ----------
@@ -391,7 +247,7 @@ def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[Sp
     Returns
     -------
     list of SpeakerStretch
-        Sorted by start. One party only when only one voice is heard.
+        Sorted by start; speakers 0 and 1, and 2 when a third voice is clearly there.
     """
     pieces = single_voice_stretches(windows, limits=limits)
     if not pieces:
@@ -408,6 +264,7 @@ def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[Sp
     links = limits.same_weight * same - limits.other_weight * other
     blocks = blocks_of(pieces, frame_s, pause_s=limits.block_pause_s)
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)
+    groups = third_group(groups, vectors, links, limits=limits)
     active = party_frames(windows, pieces, groups, limits=limits)
     found: list[SpeakerStretch] = []
     for speaker in range(active.shape[1]):

@@ -25,6 +25,7 @@ from pipeline.hearing.activity import ActivityLimits, activity
 from pipeline.hearing.audio import Recording, to_16k
 from pipeline.hearing.channels import ChannelLimits
 from pipeline.hearing.fillers import filler_events
+from pipeline.hearing.grouping import DiarizeLimits
 from pipeline.hearing.lanes import Lane, Lanes, lanes_of, words_by_lane
 from pipeline.hearing.lexicon import HearingLexicon
 from pipeline.hearing.line import background_events, clipped_share, hold_spans, speech_to_noise_db
@@ -66,7 +67,7 @@ class _Side:
 
 def settings_hash(lexicon: HearingLexicon) -> str:
     """Hash over the data that can change what is heard."""
-    parts = (lexicon.digest, repr(ChannelLimits()), repr(ActivityLimits()))
+    parts = (lexicon.digest, repr(ChannelLimits()), repr(ActivityLimits()), repr(DiarizeLimits()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

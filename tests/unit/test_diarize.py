@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.hearing.diarize import (
-    DiarizeLimits,
-    Windows,
-    parties,
-    single_voice_stretches,
-    two_groups,
-)
+from pipeline.hearing.diarize import Windows, parties, single_voice_stretches
+from pipeline.hearing.grouping import DiarizeLimits, third_group, two_groups
 
 FRAME_S = 0.02
 TURNS = [(0.5, 4.0, 0), (4.5, 9.0, 1), (9.5, 15.0, 0), (14.0, 18.0, 1), (19.0, 24.0, 0), (24.4, 29.0, 1)]
@@ -79,6 +74,20 @@ def test_similar_voices_that_share_a_number_are_still_told_apart() -> None:
     found = parties(windows(shared, 30.0, shuffle=False), embedder(truth, spread=0.2), limits=DiarizeLimits())
     by_start = {round(s.start_s): s.speaker for s in found}
     assert by_start[4] == by_start[24] != by_start[19]
+
+
+def test_a_third_voice_is_told_apart_when_it_is_clearly_there() -> None:
+    rng = np.random.default_rng(3)
+    truth = np.repeat([0, 1, 2], 12)
+    voices = np.eye(8)[truth] + 0.1 * rng.normal(size=(36, 8))
+    vectors = voices / np.linalg.norm(voices, axis=1, keepdims=True)
+    none = np.zeros((36, 36))
+    limits = DiarizeLimits()
+    found = third_group(two_groups(vectors, none), vectors, none, limits=limits)
+    assert len({(int(a), int(b)) for a, b in zip(truth, found, strict=True)}) == 3
+    two = vectors[truth < 2]
+    pair = two_groups(two, none[:24, :24])
+    np.testing.assert_array_equal(third_group(pair, two, none[:24, :24], limits=limits), pair)
 
 
 def test_silence_has_no_parties() -> None:

@@ -1,0 +1,233 @@
+"""Which stretches are one voice: two parties, or three, fitted to likeness and to the windows' links.
+
+Conventions
+-----------
+A piece is a `Stretch` of one voice alone; vectors are unit embeddings times a piece's seconds;
+links are symmetric, in seconds, positive for "one voice". Everything is deterministic.
+
+Table of contents: `DiarizeLimits`, `Stretch`, `blocks_of`, `two_groups`, `third_group`.
+
+References
+----------
+.. [1] Bansal, Blum, Chawla 2004, "Correlation clustering", Machine Learning 56.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizeLimits:
+    """How the parties of a call are told apart.
+
+    Attributes
+    ----------
+    step_s : float
+        Step of the 10 s windows.
+    onset : float
+        Probability from which a voice is active.
+    least_piece_s, most_piece_s : float
+        Stretches are cut into pieces of at most ``most_piece_s`` for embedding; shorter than
+        ``least_piece_s`` are not embedded and follow the windows' links alone.
+    same_weight, other_weight : float
+        Weight of a window's "one voice" and "two voices" against the embeddings. Similar voices often
+        share a number, one voice seldom gets two: the second says more.
+    block_pause_s, change_cost : float
+        Speakers rarely change without a pause of ``block_pause_s``; each time they do, a solution
+        loses ``change_cost`` (in seconds of likeness).
+    overlap_onset : float
+        Probability from which two speak at once.
+    third_gain, third_likeness, third_least_s : float
+        A third voice must raise the mean likeness within groups by ``third_gain``, be no more
+        like another than ``third_likeness`` (cosine), and speak for ``third_least_s``.
+    gap_s, least_s : float
+        Pauses of one party shorter than ``gap_s`` are filled; stretches shorter than ``least_s`` dropped.
+    """
+
+    step_s: float = 2.5
+    onset: float = 0.55
+    least_piece_s: float = 0.4
+    most_piece_s: float = 1.6
+    same_weight: float = 0.01
+    other_weight: float = 0.03
+    block_pause_s: float = 0.15
+    change_cost: float = 0.1
+    overlap_onset: float = 0.75
+    third_gain: float = 0.045
+    third_likeness: float = 0.62
+    third_least_s: float = 6.0
+    gap_s: float = 0.1
+    least_s: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A run of frames in which one voice is alone, as its nearest window sees it."""
+
+    first: int
+    last: int  # one past the end
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+        return self.last - self.first
+
+
+def blocks_of(pieces: Sequence[Stretch], frame_s: float, *, pause_s: float) -> NDArray[np.int64]:
+    """Number pieces by what no pause of ``pause_s`` interrupts: mostly one speaker, not always.
+
+    Examples
+    --------
+    >>> blocks_of([Stretch(0, 50), Stretch(50, 90), Stretch(140, 190)], 0.01, pause_s=0.15).tolist()
+    [0, 0, 1]
+    """
+    gaps = [0.0, *((b.first - a.last) * frame_s for a, b in itertools.pairwise(pieces))]
+    return np.cumsum(np.array(gaps) > pause_s).astype(np.int64)
+
+
+def _changes(groups: NDArray[np.int64], blocks: NDArray[np.int64]) -> int:
+    """Changes of speaker without a pause."""
+    return int(((groups[1:] != groups[:-1]) & (blocks[1:] == blocks[:-1])).sum())
+
+
+def _objective(groups: NDArray[np.int64], vectors: Array, links: Array) -> float:
+    fit = sum(float(np.linalg.norm(vectors[groups == g].sum(axis=0))) for g in np.unique(groups))
+    signs = groups[:, None] == groups[None, :]
+    return fit + 0.5 * float(np.where(signs, links, -links).sum())
+
+
+def _climb(groups: NDArray[np.int64], vectors: Array, links: Array, wanted: int = 2) -> NDArray[np.int64]:
+    """Move one piece at a time to the group that raises the objective most, until none does."""
+    groups = groups.copy()
+    count = len(groups)
+    for _ in range(60):
+        moved = False
+        sums = np.stack([vectors[groups == g].sum(axis=0) for g in range(wanted)])
+        pull = np.stack([links[:, groups == g].sum(axis=1) for g in range(wanted)], axis=1)
+        for index in range(count):
+            own = int(groups[index])
+            vector = vectors[index]
+            rest = sums[own] - vector
+            norms = np.linalg.norm(sums, axis=1)
+            gain = np.linalg.norm(sums + vector, axis=1) - norms
+            gain[own] = norms[own] - np.linalg.norm(rest)
+            total = gain + 2.0 * pull[index]
+            best = int(total.argmax())
+            if best != own and total[best] > total[own] + 1e-9:
+                sums[own], sums[best] = rest, sums[best] + vector
+                pull[:, own] -= links[:, index]
+                pull[:, best] += links[:, index]
+                groups[index] = best
+                moved = True
+        if not moved:
+            break
+    return groups
+
+
+def two_groups(
+    vectors: Array,
+    links: Array,
+    *,
+    blocks: NDArray[np.int64] | None = None,
+    change_cost: float = 0.0,
+) -> NDArray[np.int64]:
+    """Split pieces into two groups so that voices agree within a group and windows are obeyed.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (pieces, dimensions)
+        Unit embeddings times the weight of each piece; zero for a piece without one.
+    links : ndarray, shape (pieces, pieces)
+        See `window_links`, already weighted: positive for "one voice".
+    blocks : ndarray of int, shape (pieces,), optional
+        See `blocks_of`. Whole blocks are tried as starts, and among nearly equal solutions the one
+        that changes speakers less often without a pause wins.
+    change_cost : float
+        What such a change costs, in the objective's seconds.
+
+    Returns
+    -------
+    ndarray of int, shape (pieces,)
+        0 or 1. The same input always gives the same answer: starts are fixed, the best one wins.
+
+    Notes
+    -----
+    A voice at the start of a phrase differs from itself at the end, by as much as two similar voices
+    differ. Splitting every phrase in half can then fit the embeddings as well as the truth does.
+    """
+    count = len(vectors)
+    if count <= 1:
+        return np.zeros(count, dtype=np.int64)
+    starts = _spectral_starts(vectors, links)
+    if blocks is not None:
+        size = int(blocks.max()) + 1
+        member = (blocks[None, :] == np.arange(size)[:, None]).astype(np.float64)
+        together, between = member @ vectors, member @ links @ member.T
+        np.fill_diagonal(between, 0.0)
+        solved = [_climb(start, together, between) for start in _spectral_starts(together, between)]
+        starts.extend(groups[blocks] for groups in solved)
+    found = [_climb(start, vectors, links) for start in starts]
+    values = [_objective(groups, vectors, links) for groups in found]
+    if blocks is not None:
+        values = [v - change_cost * _changes(g, blocks) for v, g in zip(values, found, strict=True)]
+    return found[int(np.argmax(values))]
+
+
+def third_group(
+    groups: NDArray[np.int64], vectors: Array, links: Array, *, limits: DiarizeLimits
+) -> NDArray[np.int64]:
+    """Take a third voice out of two groups if one is clearly there (a transfer, a family member).
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (pieces,)
+        From `two_groups`.
+
+    Returns
+    -------
+    ndarray of int, shape (pieces,)
+        0, 1 and 2, or ``groups`` unchanged: a third voice must raise the likeness within groups
+        markedly, be unlike both others, and speak for a while.
+    """
+    weight = np.linalg.norm(vectors, axis=1)
+    best, best_value = groups, -np.inf
+    for split in (0, 1):
+        inside = np.flatnonzero(groups == split)
+        if len(inside) < 4:
+            continue
+        halves = two_groups(vectors[inside], links[np.ix_(inside, inside)])
+        trial = groups.copy()
+        trial[inside[halves == 1]] = 2
+        trial = _climb(trial, vectors, links, 3)
+        value = _objective(trial, vectors, links)
+        if value > best_value:
+            best, best_value = trial, value
+    sums = np.stack([vectors[best == g].sum(axis=0) for g in range(3)])
+    norms = np.linalg.norm(sums, axis=1)
+    spoken = [float(weight[best == g].sum()) for g in range(3)]
+    if min(spoken) < limits.third_least_s or norms.min() <= 0.0:
+        return groups
+    likeness = (sums @ sums.T) / np.outer(norms, norms)
+    gain = (best_value - _objective(groups, vectors, links)) / float(weight.sum())
+    unlike = float(likeness[np.triu_indices(3, 1)].max()) <= limits.third_likeness
+    return best if unlike and gain >= limits.third_gain else groups
+
+
+def _spectral_starts(vectors: Array, links: Array) -> list[NDArray[np.int64]]:
+    """First guesses: signs of the leading directions of links and likeness."""
+    centred = vectors - vectors.mean(axis=0)
+    affinity = vectors @ vectors.T + links
+    np.fill_diagonal(affinity, 0.0)
+    starts: list[NDArray[np.int64]] = []
+    for matrix in (links, affinity, centred @ centred.T + links, centred @ centred.T):
+        _, columns = np.linalg.eigh((matrix + matrix.T) / 2.0)
+        starts.extend((columns[:, -k] > 0).astype(np.int64) for k in (1, 2) if len(vectors) >= k)
+    return starts
