@@ -2,7 +2,7 @@
 
 A logistic model over what an alignment shows. Its weights are data, ``lexicons/matching.toml``
 ``[confidence]``, fitted on phrases spoken and recognised, and written by
-``python tests/calibration/refit.py``; ``docs/matching.md`` tells on what and how reliable it is.
+``python -m tests.calibration.refit``; ``docs/matching.md`` tells on what and how reliable it is.
 
 Table of contents: `Features`, `Confidence`, `MatchLimits`, `load_confidence`, `load_limits`.
 """
@@ -26,9 +26,9 @@ class Features(NamedTuple):
     ----------
     distance : float
         Cost per unit of phrase weight, in [0, 1]; ``score`` is 1 - distance.
-    worst_pair : float
-        Largest cost of two neighbouring syllables, in syllables: a wrong word hides in a long
-        phrase, yet its errors stand together.
+    worst : float
+        Largest cost of one stretch without a right syllable, in syllables: a wrong word hides in a
+        long phrase, yet its errors stand together.
     log_length : float
         Natural logarithm of the phrase weight in syllables.
     unlike_share : float
@@ -36,25 +36,26 @@ class Features(NamedTuple):
     short_unlike : float
         ``unlike_share`` over the phrase weight in syllables: two syllables written otherwise are
         another word more often than eight are.
-    word_doubt : float
-        1 - mean probability of the words the hit lies in, in [0, 1].
+    doubtful : float
+        ``worst`` times the recogniser's doubt, 1 - mean probability of the words the hit lies in: where
+        it was unsure, a wrong word is less of a proof that another one was said.
     """
 
     distance: float
-    worst_pair: float
+    worst: float
     log_length: float
     unlike_share: float
     short_unlike: float
-    word_doubt: float
+    doubtful: float
 
 
 def features(
-    *, cost: float, weight: float, worst_pair: float, unlike: int, syllables: int, word_doubt: float
+    *, cost: float, weight: float, worst: float, unlike: int, syllables: int, word_doubt: float
 ) -> Features:
     """Features from an alignment's counts; costs and weight in syllables."""
     length = max(weight, 0.5)
     share = unlike / syllables if syllables else 0.0
-    return Features(cost / length, worst_pair, log(length), share, share / length, word_doubt)
+    return Features(cost / length, worst, log(length), share, share / length, worst * word_doubt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,105 +1,82 @@
-"""Aligning all ways to say a phrase with what was heard, at once.
+"""How far a stretch of speech is from a literal phrase.
 
-The expansions of a pattern (`pipeline.judging.patterns`) share most of their characters, so they are
-folded into a small acyclic `Graph`: nodes are what has been said so far, edges are a character or a
-slot. `align` runs a weighted edit distance over graph and text, free at both ends of the text.
+A `Run` is a phrase without slots. `measure` aligns it with a window of a call in two steps: syllables
+that agree by their coarse sound are paired first (Levenshtein distance over coarse sounds, in C);
+they anchor the alignment. What lies between two anchors, usually nothing, is aligned exactly by
+weighted edit distance, free at both ends of the phrase. Those short stretches recur all day, so their
+distances are remembered.
 
-Of all paths the one is taken that says most at least cost: it minimises
-``PENALTY * cost - weight said``, so that an optional word that was heard is part of the hit, and one
-that was not is left out. States that can no longer come below the largest relative cost are dropped;
-what remains is a narrow band, a handful of states a node.
+Costs and weights are hundredths of a syllable (`pipeline.judging.phonetics.UNIT`).
 
-A state packs that balance and the start into one integer, balance first, so that a smaller integer is
-a better state and of two equal ones the shorter span.
-
-Table of contents: `Edge`, `Graph`, `make_graph`, `Alignment`, `align`.
+Table of contents: `Run`, `make_run`, `Alignment`, `measure`, `balance`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice, product
 
-from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name
-from pipeline.judging.patterns import Sequence as Expansion
-from pipeline.judging.phonetics import UNIT, Sounds
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.fuzz import partial_ratio_alignment
 
-PENALTY = 8
-"""How many syllables said are worth one wrong syllable when paths are compared."""
+from pipeline.judging.patterns import Element
+from pipeline.judging.phonetics import Sounds
+from pipeline.judging.transcript import BREAK, Transcript
 
-HEADSTART = 110
-"""How far (hundredths of a syllable) a beginning may be worse than the whole phrase may be."""
+__all__ = ["BREAK", "Alignment", "Ends", "Range", "Run", "balance", "make_run", "measure"]
 
-# How many hundredths of a syllable a filled slot counts for in the weight of a phrase.
-SLOT_WEIGHTS: dict[type, int] = {
-    Digits: UNIT // 2,
-    Name: UNIT // 2,
-    Company: UNIT,
-    Duration: UNIT,
-    Gap: 0,
-}
-
-_BITS = 24
-_MASK = (1 << _BITS) - 1
-
-BREAK = "\n"
-"""Ends a stretch of speech; no phrase runs over it."""
-
-Atom = str | Element
 Range = tuple[int, int]
 Ends = tuple[tuple[int, int], ...]
-"""(end, cost) of every way in which a slot can be filled from a place."""
+"""(end, cost) of every way in which something can be filled from a place."""
 
-
-SlotEnds = Callable[[Element, int], Ends]
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One character with its costs, or one slot, from a node to a later one.
-
-    Attributes
-    ----------
-    costs : mapping of str to int or None
-        Of hearing the character as any other; None for a slot.
-    weight : int
-        Hundredths of a syllable that it counts for; a character's is the cost of leaving it out.
-    """
-
-    source: int
-    target: int
-    atom: Atom
-    costs: Mapping[str, int] | None
-    weight: int
+_editops = Levenshtein.editops
+# Readings of many heteronyms multiply; beyond this many variants the first ones have to do.
+_VARIANTS = 4
+# Characters before and after a phrase in which its missing ends are looked for.
+_SLACK = 1
+# What one coarse half of a syllable costs at least, as a rule, when it differs.
+_HALF_COST = 0.65
+# How many wrong syllables outweigh one right one when alignments are compared.
+_PENALTY = 8
+_REMEMBERED = 200_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Graph:
-    """All ways to say a phrase; node 0 begins, edges run from lower to higher nodes.
+class Run:
+    """A literal phrase.
 
     Attributes
     ----------
-    edges, incoming : tuple of tuple of Edge
-        By source node, and by target node.
-    ends : frozenset of int
-        Nodes at which a phrase may be complete.
-    after_gap : frozenset of int
-        Nodes before which anything may stand, so that nothing need be passed over there.
-    bounds : tuple of int
-        Per node, the largest packed balance from which the phrase can still be good enough.
+    chars : str
+        As spoken, without punctuation.
+    heavy : tuple of int
+        Places of the characters that are no particles.
+    rows : tuple of mapping
+        Per heavy character, the costs of hearing it as any other.
+    variants : tuple of str
+        Coarse sounds of the heavy characters, the main reading first.
+    halves : str
+        Main coarse sounds as initials and finals in turn.
+    required : int
+        How many halves must be there for the phrase to be near enough.
+    weight, budget : int
+        Cost of leaving out everything, and the largest cost that is still near enough.
     """
 
-    edges: tuple[tuple[Edge, ...], ...]
-    incoming: tuple[tuple[Edge, ...], ...]
-    ends: frozenset[int]
-    after_gap: frozenset[int]
-    bounds: tuple[int, ...]
-    max_distance: float
+    chars: str
+    heavy: tuple[int, ...]
+    rows: tuple[Mapping[str, int], ...]
+    variants: tuple[str, ...]
+    halves: str
+    required: int
+    weight: int
+    budget: int
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """One way to say a phrase, found in the stream.
+    """A phrase found in the stream.
 
     Attributes
     ----------
@@ -107,8 +84,8 @@ class Alignment:
         In the stream; ``end`` is past the last character.
     cost, weight : int
         Hundredths of a syllable.
-    worst_pair : int
-        Largest cost of two neighbouring edges.
+    worst : int
+        Largest cost of a stretch without an anchor: errors of one wrong word stand together.
     unlike, heavy : int
         Characters, particles not counted, that were left out or written otherwise; and all of them.
     filled : tuple of (Element, int, int)
@@ -119,7 +96,7 @@ class Alignment:
     end: int
     cost: int
     weight: int
-    worst_pair: int = 0
+    worst: int = 0
     unlike: int = 0
     heavy: int = 0
     filled: tuple[tuple[Element, int, int], ...] = ()
@@ -127,297 +104,180 @@ class Alignment:
 
 def balance(found: Alignment) -> int:
     """What alignments are compared by: cost against what was said; less is better."""
-    return PENALTY * found.cost - found.weight
+    return _PENALTY * found.cost - found.weight
 
 
-def atoms_of(expansion: Expansion) -> tuple[Atom, ...]:
-    """Characters and slots of an expansion, in order."""
-    found: list[Atom] = []
-    for element in expansion:
-        if isinstance(element, Literal):
-            found.extend(element.chars)
-        else:
-            found.append(element)
-    return tuple(found)
+def make_run(chars: str, sounds: Sounds, max_distance: float) -> Run:
+    """Prepare a literal phrase; ``max_distance`` is the cost per weight that is still near enough."""
+    heavy = tuple(place for place, char in enumerate(chars) if char not in sounds.light)
+    choices = product(*(sounds.coarse(chars[place]) for place in heavy))
+    variants = tuple("".join(codes) for codes in islice(choices, _VARIANTS))
+    halves = variants[0].translate(sounds.halves_table)
+    weight = sum(map(sounds.delete_cost, chars))
+    return Run(
+        chars,
+        heavy,
+        tuple(sounds.row(chars[place]) for place in heavy),
+        variants,
+        halves,
+        len(halves) - int(max_distance * len(heavy) / _HALF_COST + 0.5),
+        weight,
+        int(max_distance * weight),
+    )
 
 
-def weight_of(atom: Atom, sounds: Sounds) -> int:
-    """Hundredths of a syllable that an atom counts for."""
-    return sounds.delete_cost(atom) if isinstance(atom, str) else SLOT_WEIGHTS[type(atom)]
-
-
-def make_graph(expansions: Sequence[Expansion], sounds: Sounds, max_distance: float) -> Graph:
-    """Fold expansions into their smallest acyclic graph.
+def measure(run: Run, call: Transcript, begin: int, end: int, budget: int) -> Alignment | None:
+    """Align a phrase with a window of a call.
 
     Parameters
     ----------
-    max_distance : float
-        Cost per weight, in [0, 1], beyond which nothing is worth reporting.
-    """
-    nodes: dict[frozenset[tuple[Atom, ...]], int] = {}
-    outgoing: list[dict[Atom, frozenset[tuple[Atom, ...]]]] = []
-    depths: list[int] = []
-    pending = [(frozenset(atoms_of(expansion) for expansion in expansions), 0)]
-    while pending:
-        rests, depth = pending.pop()
-        known = nodes.get(rests)
-        if known is None:
-            known = nodes[rests] = len(outgoing)
-            depths.append(depth)
-            following: dict[Atom, set[tuple[Atom, ...]]] = {}
-            for rest in sorted(rests, key=repr):
-                if rest:
-                    following.setdefault(rest[0], set()).add(rest[1:])
-            outgoing.append({atom: frozenset(tails) for atom, tails in following.items()})
-        elif depths[known] >= depth:
-            continue
-        depths[known] = depth
-        pending.extend((tails, depth + 1) for tails in outgoing[known].values())
-    order = sorted(range(len(outgoing)), key=lambda node: depths[node])
-    number = {node: place for place, node in enumerate(order)}
-    rests_of = {node: rests for rests, node in nodes.items()}
-    edges = tuple(
-        tuple(
-            Edge(
-                number[node],
-                number[nodes[tails]],
-                atom,
-                sounds.row(atom) if isinstance(atom, str) else None,
-                weight_of(atom, sounds),
-            )
-            for atom, tails in outgoing[node].items()
-        )
-        for node in order
-    )
-    ends = frozenset(number[node] for node in order if () in rests_of[node])
-    incoming: list[list[Edge]] = [[] for _ in edges]
-    for edge in (edge for leaving in edges for edge in leaving):
-        incoming[edge.target].append(edge)
-    after_gap = frozenset(
-        node for node, arriving in enumerate(incoming) if arriving and all(_is_gap(edge) for edge in arriving)
-    )
-    bounds = _bounds(edges, max_distance)
-    return Graph(edges, tuple(map(tuple, incoming)), ends, after_gap, bounds, max_distance)
-
-
-def _is_gap(edge: Edge) -> bool:
-    return isinstance(edge.atom, Gap)
-
-
-def _bounds(edges: tuple[tuple[Edge, ...], ...], max_distance: float) -> tuple[int, ...]:
-    """Largest balance at each node that some path can still bring within ``max_distance``."""
-    size = len(edges)
-    said = [0] * size
-    rest = [0] * size
-    for node in range(size):
-        for edge in edges[node]:
-            said[edge.target] = max(said[edge.target], said[node] + edge.weight)
-    for node in range(size - 1, -1, -1):
-        for edge in edges[node]:
-            rest[node] = max(rest[node], edge.weight + rest[edge.target])
-    bounds: list[int] = []
-    for node in range(size):
-        within = min(max_distance * (said[node] + rest[node]), max_distance * said[node] + HEADSTART)
-        bounds.append((int(PENALTY * within) - said[node] + 1) << _BITS)
-    return tuple(bounds)
-
-
-def align(graph: Graph, stream: str, window: Range, sounds: Sounds, slot_ends: SlotEnds) -> Alignment | None:
-    """Find the best alignment of a phrase whose beginning lies in a stretch of the stream.
-
-    Parameters
-    ----------
-    window : (low, high)
-        First and last place at which its first heard character may stand.
+    begin, end : int
+        Window in the call's coarse sounds.
+    budget : int
+        Largest cost worth reporting.
 
     Returns
     -------
     Alignment or None
-        ``None`` when nothing near enough begins there.
+        ``None`` when the phrase is not near enough to anything in the window.
     """
-    search = _Search(graph, stream, window, sounds, slot_ends)
-    final = search.forward()
-    if final is None:
+    heard = call.coarse[max(0, begin) : end]
+    begin = max(0, begin)
+    stop = call.model.sounds.coarse(BREAK)[0]
+    if stop not in heard:
+        return _measure(run, call, begin, heard, budget)
+    found: list[Alignment] = []
+    for piece in heard.split(stop):
+        if 2 * len(piece) >= len(run.heavy):
+            hit = _measure(run, call, begin, piece, budget)
+            if hit is not None:
+                found.append(hit)
+        begin += len(piece) + 1
+    return min(found, key=balance, default=None)
+
+
+def _measure(run: Run, call: Transcript, begin: int, heard: str, budget: int) -> Alignment | None:
+    coarse = run.variants[0]
+    size = len(coarse)
+    if len(heard) > size + 2 * _SLACK:
+        where = partial_ratio_alignment(coarse, heard)
+        if where is None:
+            return None
+        low = max(0, where.dest_start - _SLACK)
+        heard = heard[low : where.dest_end + _SLACK]
+        begin += low
+    blocks = _anchors(coarse, heard)
+    if not blocks:
         return None
-    found = search.traced(*final)
-    return found if found.cost <= graph.max_distance * found.weight else None
+    chars, heavy, rows = run.chars, run.heavy, run.rows
+    stream, at, sounds = call.stream, call.coarse_at, call.model.sounds
+    cost = worst = unlike = 0
+    said = place = start = -1
+    for first, second, count in blocks:
+        for number in range(first, first + count):
+            here, there = heavy[number], at[begin + second + number - first]
+            if place < 0:
+                cost, used, unlike = _head(sounds, chars[:here], stream, there)
+                start = there - used
+                if unlike and used < here and start in call.turn_starts:
+                    cost -= sounds.onset
+                worst = cost
+            elif here - said > 1 or there - place > 1:
+                extra, different = _between(sounds, chars[said + 1 : here], stream[place + 1 : there])
+                cost += extra
+                unlike += different
+                worst = max(worst, extra)
+            heard_char = stream[there]
+            if heard_char != chars[here]:
+                cost += rows[number][heard_char]
+                unlike += 1
+            said, place = here, there
+        if cost > budget:
+            return None
+    extra, used, different = _tail(sounds, chars[said + 1 :], stream, place + 1)
+    if cost + extra > budget:
+        return None
+    return Alignment(
+        start, place + 1 + used, cost + extra, run.weight, max(worst, extra), unlike + different, size
+    )
 
 
-class _Search:
-    """One run of the dynamic program.
+def _anchors(coarse: str, heard: str) -> list[tuple[int, int, int]]:
+    """Stretches (of the phrase, of what was heard, how long) whose coarse sounds agree."""
+    blocks = [
+        (block.a, block.b, block.size) for block in _editops(coarse, heard).as_matching_blocks() if block.size
+    ]
+    # A syllable that also stands farther off is no anchor: more would be passed over than it is worth.
+    while len(blocks) > 1 and blocks[1][1] - blocks[0][1] - (blocks[1][0] - blocks[0][0]) > blocks[0][2]:
+        del blocks[0]
+    while len(blocks) > 1:
+        (first, second, count), (next_first, next_second, last) = blocks[-2:]
+        if next_second - second - count - (next_first - first - count) <= last:
+            break
+        del blocks[-1]
+    return blocks
 
-    ``rows[node]`` maps a place of the stream to the best packed balance there. ``heads[node]`` is the
-    balance of having left out everything before the node, when nothing has been heard yet: a phrase
-    begins at the first character that is heard at least a little like its own.
+
+def _distances(sounds: Sounds, said: str, heard: str) -> list[int]:
+    """Cost of hearing ``said`` as the first n characters of ``heard``, for every n; packed with likeness.
+
+    A cell is ``cost * 256 + unlike``, so that of two equal costs the one with more equal characters wins.
     """
+    inserts = sounds.inserts
+    row = [0]
+    for char in heard:
+        row.append(row[-1] + (inserts[char] << 8))
+    for char in said:
+        costs = sounds.row(char)
+        counts = char not in sounds.light
+        missed = (sounds.delete_cost(char) << 8) + counts
+        after = [row[0] + missed]
+        for place, other in enumerate(heard):
+            changed = row[place] + (costs[other] << 8) + (counts and other != char)
+            after.append(min(changed, row[place + 1] + missed, after[place] + (inserts[other] << 8)))
+        row = after
+    return row
 
-    __slots__ = ("graph", "heads", "high", "inserts", "low", "rows", "slot_ends", "sounds", "stream")
 
-    def __init__(self, graph: Graph, stream: str, window: Range, sounds: Sounds, slot_ends: SlotEnds) -> None:
-        self.graph = graph
-        self.stream = stream
-        self.low, self.high = max(0, window[0]), min(len(stream) - 2, window[1])
-        self.sounds = sounds
-        self.inserts = sounds.inserts
-        self.slot_ends = slot_ends
-        self.rows: list[dict[int, int]] = [{} for _ in graph.edges]
-        self.heads: dict[int, int] = {0: 0}
+def _between(sounds: Sounds, said: str, heard: str) -> Range:
+    """Cost, and how many heavy characters are unlike, between two anchors."""
+    key = (said, heard)
+    known = sounds.between.get(key)
+    if known is None:
+        if len(sounds.between) >= _REMEMBERED:
+            sounds.between.clear()
+        packed = _distances(sounds, said, heard)[-1]
+        known = sounds.between[key] = (packed >> 8, packed & 255)
+    return known
 
-    def forward(self) -> tuple[int, int, int] | None:
-        """Best final state: node, place, packed balance."""
-        graph, rows, heads = self.graph, self.rows, self.heads
-        best: tuple[int, int, int] | None = None
-        for node, edges in enumerate(graph.edges):
-            row = rows[node]
-            if row:
-                if node in graph.ends:
-                    at = min(row, key=lambda place, row=row: (row[place], -place))  # type: ignore[misc]
-                    if best is None or row[at] < best[2]:
-                        best = (node, at, row[at])
-                if edges and node not in graph.after_gap:
-                    self._pass_over(row, graph.bounds[node])
-            elif node not in heads:
-                continue
-            for edge in edges:
-                bound = graph.bounds[edge.target]
-                if node in heads:
-                    self._begin(edge, rows[edge.target], bound)
-                if row and edge.costs is None:
-                    self._fill(edge, row, rows[edge.target], bound)
-                elif row and edge.costs is not None:
-                    self._hear(edge.costs, edge.weight << _BITS, row, rows[edge.target], bound)
-        return best
 
-    def _begin(self, edge: Edge, after: dict[int, int], bound: int) -> None:
-        """Begin the phrase with an edge, or leave it out and begin later."""
-        stream = self.stream
-        base = self.heads[edge.source] - (edge.weight << _BITS)
-        costs = edge.costs
-        if costs is None:
-            for at in range(self.low, self.high + 1):
-                for end, cost in self._ends(edge.atom, at):
-                    value = base + (PENALTY * cost << _BITS) + _MASK - at
-                    if value < after.get(end, bound):
-                        after[end] = value
-            return
-        weight = edge.weight
-        for at in range(self.low, self.high + 1):
-            cost = costs[stream[at]]
-            if cost < weight:
-                value = base + (PENALTY * cost << _BITS) + _MASK - at
-                if value < after.get(at + 1, bound):
-                    after[at + 1] = value
-        value = base + (PENALTY * weight << _BITS)
-        if value < bound and value < self.heads.get(edge.target, bound):
-            self.heads[edge.target] = value
+def _head(sounds: Sounds, said: str, stream: str, end: int) -> tuple[int, int, int]:
+    """Cost, characters used and unlike ones of the part of a phrase before its first anchor."""
+    if not said:
+        return 0, 0, 0
+    heard = stream[max(0, end - len(said) - _SLACK) : end]
+    heard = heard[heard.rfind(BREAK) + 1 :]
+    return _end(sounds, sounds.heads, said[::-1], heard[::-1])
 
-    def _hear(
-        self, costs: Mapping[str, int], gain: int, row: dict[int, int], after: dict[int, int], bound: int
-    ) -> None:
-        """Hear an edge's character as whatever stands there, or leave it out."""
-        stream = self.stream
-        missed = (PENALTY - 1) * gain
-        last = len(stream) - 1
-        for at, value in row.items():
-            if at < last:
-                heard = value - gain + (PENALTY * costs[stream[at]] << _BITS)
-                if heard < bound and (at + 1 not in after or heard < after[at + 1]):
-                    after[at + 1] = heard
-            left_out = value + missed
-            if left_out < bound and (at not in after or left_out < after[at]):
-                after[at] = left_out
 
-    def _fill(self, edge: Edge, row: dict[int, int], after: dict[int, int], bound: int) -> None:
-        """Fill a slot in every way it can be filled."""
-        gain = edge.weight << _BITS
-        for at, value in row.items():
-            for end, cost in self._ends(edge.atom, at):
-                filled = value - gain + (PENALTY * cost << _BITS)
-                if filled < after.get(end, bound):
-                    after[end] = filled
+def _tail(sounds: Sounds, said: str, stream: str, begin: int) -> tuple[int, int, int]:
+    """Cost, characters used and unlike ones of the part of a phrase after its last anchor."""
+    if not said:
+        return 0, 0, 0
+    heard = stream[begin : begin + len(said) + _SLACK]
+    stop = heard.find(BREAK)
+    return _end(sounds, sounds.tails, said, heard if stop < 0 else heard[:stop])
 
-    def _ends(self, atom: Atom, at: int) -> Ends:
-        """Where a slot that begins at a place may end, and at what cost."""
-        if isinstance(atom, Gap):
-            room = self.stream.find(BREAK, at) - at
-            return tuple((at + count, 0) for count in range(atom.low, min(atom.high, room) + 1))
-        return () if isinstance(atom, str) else self.slot_ends(atom, at)
 
-    def _pass_over(self, row: dict[int, int], bound: int) -> None:
-        """Let heard characters that the phrase does not have be passed over."""
-        stream, inserts = self.stream, self.inserts
-        for at in sorted(row):
-            place = at
-            value = row[at] + (PENALTY * inserts[stream[place]] << _BITS)
-            while value < bound and (place + 1 not in row or value < row[place + 1]):
-                place += 1
-                row[place] = value
-                value += PENALTY * inserts[stream[place]] << _BITS
-
-    def traced(self, node: int, at: int, value: int) -> Alignment:
-        """Walk back from the best state to learn which path was taken and what each edge cost."""
-        graph, light = self.graph, self.sounds.light
-        start, end = _MASK - (value & _MASK), at
-        costs: list[int] = []
-        filled: list[tuple[Element, int, int]] = []
-        extra = weight = unlike = heavy = 0
-        begun = True
-        while node:
-            step = self._came_from(node, at, value) if begun else self._left_out(node)
-            if step is None:
-                inserted = self.inserts[self.stream[at - 1]]
-                extra += inserted
-                value -= PENALTY * inserted << _BITS
-                at -= 1
-                continue
-            edge, origin, cost, begun = step
-            if not isinstance(edge.atom, str):
-                filled.append((edge.atom, origin, at))
-            elif edge.atom not in light:
-                heavy += 1
-                unlike += origin == at or self.stream[origin] != edge.atom
-            weight += edge.weight
-            costs.append(cost + extra)
-            extra = 0
-            node, at = edge.source, origin
-            value = self.rows[node].get(at, 0) if begun else 0
-        worst = max(map(sum, zip(costs, [*costs[1:], 0], strict=True)))
-        return Alignment(start, end, sum(costs), weight, worst, unlike, heavy, tuple(reversed(filled)))
-
-    def _came_from(self, node: int, at: int, value: int) -> tuple[Edge, int, int, bool] | None:
-        """Edge, place and cost that led to a state; None if a heard character was passed over."""
-        for edge in self.graph.incoming[node]:
-            before = self.rows[edge.source]
-            base = value + (edge.weight << _BITS)
-            start = _MASK - (value & _MASK)
-            head = self.heads.get(edge.source)
-            if edge.costs is None:
-                for origin, cost in self._origins(edge, at, {*before, start}):
-                    earlier = base - (PENALTY * cost << _BITS)
-                    if before.get(origin) == earlier:
-                        return edge, origin, cost, True
-                    if origin == start and head is not None and head + _MASK - start == earlier:
-                        return edge, origin, cost, False
-                continue
-            cost = edge.costs[self.stream[at - 1]]
-            earlier = base - (PENALTY * cost << _BITS)
-            if before.get(at - 1) == earlier:
-                return edge, at - 1, cost, True
-            if at - 1 == start and head is not None and head + _MASK - start == earlier:
-                return edge, at - 1, cost, False
-            if before.get(at) == base - (PENALTY * edge.weight << _BITS):
-                return edge, at, edge.weight, True
-        return None
-
-    def _origins(self, edge: Edge, at: int, places: set[int]) -> list[tuple[int, int]]:
-        """Places from which a slot can have been filled up to ``at``, and at what cost."""
-        ends = ((origin, self._ends(edge.atom, origin)) for origin in sorted(places))
-        return [(origin, cost) for origin, reached in ends for end, cost in reached if end == at]
-
-    def _left_out(self, node: int) -> tuple[Edge, int, int, bool]:
-        """Edge that was left out before anything was heard."""
-        for edge in self.graph.incoming[node]:
-            head = self.heads.get(edge.source)
-            if head is not None and head + ((PENALTY - 1) * edge.weight << _BITS) == self.heads[node]:
-                return edge, -1, edge.weight, False
-        raise AssertionError("a head has no predecessor")
+def _end(
+    sounds: Sounds, memory: dict[tuple[str, str], tuple[int, int, int]], said: str, heard: str
+) -> tuple[int, int, int]:
+    key = (said, heard)
+    known = memory.get(key)
+    if known is None:
+        if len(memory) >= _REMEMBERED:
+            memory.clear()
+        row = _distances(sounds, said, heard)
+        used = min(range(len(row)), key=row.__getitem__)
+        known = memory[key] = (row[used] >> 8, used, row[used] & 255)
+    return known

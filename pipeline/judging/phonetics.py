@@ -130,6 +130,8 @@ class Sounds:
         Content-critical characters.
     heteronyms : frozenset of str
         Characters with more than one sound (多音字, and 一/幺 and the like).
+    onset : int
+        How much less it costs when the first syllable that is missing would have begun a turn.
     inserts : mapping of str to int
         Cost of a heard character that the phrase does not have.
     coarse_table : dict
@@ -160,6 +162,7 @@ class Sounds:
         self._light_substitute = _hundredths(file.number(("light", "substitute"), 0, 1))
         self._insert = _hundredths(file.number(("content", "insert"), 0, 2))
         self._delete = _hundredths(file.number(("content", "delete"), 0, 2))
+        self.onset = self._delete - _hundredths(file.number(("content", "onset"), 0, 2))
         self._fixed: dict[tuple[str, str], int] = {}
         self.numerals = frozenset(file.text(("numerals", "chars")))
         self._read_numerals(file)
@@ -177,6 +180,9 @@ class Sounds:
         self.coarse_table: dict[int, str] = _CoarseTable(self)
         self.halves_table: dict[int, str] = {}
         self._rows: dict[str, dict[str, int]] = {}
+        self.between: dict[tuple[str, str], tuple[int, int]] = {}
+        self.heads: dict[tuple[str, str], tuple[int, int, int]] = {}
+        self.tails: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._syllable_costs: dict[tuple[str, str], int] = {}
 
     def _read_numerals(self, file: LexiconFile) -> None:
@@ -247,8 +253,10 @@ class Sounds:
         if heard == "\n":
             return NEVER
         fixed = self._fixed.get((said, heard))
-        if fixed is not None:
-            return fixed
+        return self._different_cost(said, heard) if fixed is None else fixed
+
+    def _different_cost(self, said: str, heard: str) -> int:
+        """Cost of two characters that are neither the same nor listed as opposites."""
         cost = min((self._sound_cost(like, heard) for like in self._group(said)), default=UNIT)
         if said in self.light and heard in self.light:
             return min(cost, self._light_substitute)

@@ -11,7 +11,7 @@ Conventions
 Patterns are written in the language of `pipeline.judging.patterns`. Positions are characters of the
 turn's spoken, punctuation-free text; times are seconds. ``score`` is 1 for what sounds identical.
 
-Table of contents: `compile_pattern`, `Pattern`, `Hit`, `find`; `Transcript` and `PatternError` are
+Table of contents: `compile_pattern`, `Pattern`, `Hit`, `find`, `sighted`; `Transcript` and `PatternError` are
 re-exported.
 """
 
@@ -27,11 +27,11 @@ from pipeline.judging.matching import Alignment
 from pipeline.judging.patterns import Company, Digits, Duration, Element, Name, PatternError, parse_pattern
 from pipeline.judging.phonetics import UNIT
 from pipeline.judging.search import Branch, make_branch, occurrences
-from pipeline.judging.slots import slot_ends, slot_starts, slot_value
+from pipeline.judging.slots import slot_ends, slot_value
 from pipeline.judging.transcript import MatchModel, Transcript, load_model
 from pipeline.records import Role
 
-__all__ = ["Hit", "Pattern", "PatternError", "Transcript", "compile_pattern", "find"]
+__all__ = ["Hit", "Pattern", "PatternError", "Transcript", "compile_pattern", "find", "sighted"]
 
 _SLOT_NAMES: dict[type, str] = {Digits: "digits", Name: "name", Company: "company", Duration: "duration"}
 _NO_SLOTS: Mapping[str, str] = MappingProxyType({})
@@ -143,14 +143,51 @@ def find(pattern: Pattern, transcript: Transcript, *, turns: Sequence[int] | Non
     list of Hit
         In order of time. Includes near misses: let `MatchLimits` decide by ``confidence``.
     """
+    sightings = sighted(pattern, transcript, turns=turns)
+    if not sightings:
+        return []
+    confidence = pattern.model.confidence
+    ranked = [
+        (-confidence.of(seen), -aligned.weight, number) for number, (aligned, seen) in enumerate(sightings)
+    ]
+    ranked.sort()
+    kept: list[tuple[int, int]] = []
+    hits: list[Hit] = []
+    for unsure, _, number in ranked:
+        aligned, seen = sightings[number]
+        if not any(aligned.start < end and start < aligned.end for start, end in kept):
+            kept.append((aligned.start, aligned.end))
+            hits.append(_hit(transcript, aligned, 1.0 - seen.distance, -unsure))
+    hits.sort(key=lambda hit: (hit.start_s, hit.turn, hit.start))
+    return hits
+
+
+def sighted(
+    pattern: Pattern, transcript: Transcript, *, turns: Sequence[int] | None = None
+) -> list[tuple[Alignment, Features]]:
+    """All alignments of a pattern, overlapping ones too, with what their confidence is judged by.
+
+    Of two that are equally good the longer comes first: a number is read to its end.
+    """
     allowed = _allowed(transcript, turns)
     if allowed is not None and not allowed:
         return []
     found: list[Alignment] = []
     for branch in pattern.branches:
-        starts = slot_starts(branch.slot_first, transcript) if branch.slot_first else ()
-        found.extend(occurrences(branch, transcript, allowed, partial(slot_ends, transcript), starts))
-    return _hits(transcript, found) if found else []
+        found.extend(occurrences(branch, transcript, allowed, partial(slot_ends, transcript)))
+    found.sort(key=lambda aligned: (aligned.start - aligned.end, aligned.start))
+    return [(aligned, _seen(transcript, aligned)) for aligned in found]
+
+
+def _seen(call: Transcript, aligned: Alignment) -> Features:
+    return features(
+        cost=aligned.cost / UNIT,
+        weight=aligned.weight / UNIT,
+        worst=aligned.worst / UNIT,
+        unlike=aligned.unlike,
+        syllables=aligned.heavy,
+        word_doubt=_doubt(call, aligned),
+    )
 
 
 def _allowed(call: Transcript, turns: Sequence[int] | None) -> list[tuple[int, int]] | None:
@@ -163,31 +200,6 @@ def _allowed(call: Transcript, turns: Sequence[int] | None) -> list[tuple[int, i
         for begin, turn in zip(call.starts, call.order, strict=True)
         if turn in wanted and call.texts[turn]
     ]
-
-
-def _hits(call: Transcript, found: list[Alignment]) -> list[Hit]:
-    confidence = call.model.confidence
-    ranked: list[tuple[float, int, int, int, Features]] = []
-    for number, aligned in enumerate(found):
-        seen = features(
-            cost=aligned.cost / UNIT,
-            weight=aligned.weight / UNIT,
-            worst_pair=aligned.worst_pair / UNIT,
-            unlike=aligned.unlike,
-            syllables=aligned.heavy,
-            word_doubt=_doubt(call, aligned),
-        )
-        ranked.append((-confidence.of(seen), -aligned.weight, aligned.start, number, seen))
-    ranked.sort()
-    kept: list[tuple[int, int]] = []
-    hits: list[Hit] = []
-    for unsure, _, start, number, seen in ranked:
-        end = found[number].end
-        if not any(start < last and first < end for first, last in kept):
-            kept.append((start, end))
-            hits.append(_hit(call, found[number], 1.0 - seen.distance, -unsure))
-    hits.sort(key=lambda hit: (hit.start_s, hit.turn, hit.start))
-    return hits
 
 
 def _hit(call: Transcript, aligned: Alignment, score: float, confidence: float) -> Hit:

@@ -1,8 +1,9 @@
-"""Where in a call a phrase may be, before anything is aligned.
+"""Where in a call a phrase was said.
 
 A phrase that was said leaves traces: two neighbouring syllables of it that were heard about right. The
-call's index answers where such pairs stand; around them the coarse sounds of the phrase and of the
-text are compared as a whole (longest common subsequence, in C), and only what survives is aligned.
+call's index answers where such pairs stand; each votes for where its phrase begins. Where enough
+agree, the coarse sounds of phrase and text are compared as a whole (longest common subsequence, in
+C), and only what survives is aligned (`pipeline.judging.matching`). Slots then join what was found.
 
 Table of contents: `Branch`, `make_branch`, `occurrences`.
 """
@@ -11,228 +12,181 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from rapidfuzz.distance import Indel
+from rapidfuzz.distance import Indel, LCSseq
 from rapidfuzz.process import extract
 
-from pipeline.judging.matching import (
-    BREAK,
-    Alignment,
-    Graph,
-    Range,
-    SlotEnds,
-    align,
-    atoms_of,
-    balance,
-    make_graph,
-    weight_of,
-)
+from pipeline.judging.matching import Alignment, Ends, Range, Run, make_run, measure
 from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name
 from pipeline.judging.patterns import Sequence as Expansion
 from pipeline.judging.phonetics import UNIT, Sounds
 from pipeline.judging.transcript import SearchSettings, Transcript
 
-_similarity = Indel.normalized_similarity
-# Readings of many heteronyms multiply; beyond this many variants the rest are left to the aligner.
-_VARIANTS = 4
+_share = Indel.normalized_similarity
+_common = LCSseq.similarity
 # Share of a phrase's pairs that must agree on its beginning.
-_VOTES = 0.35
-# Up to this many literal ways are compared one by one; more are aligned as one graph.
-_WAYS = 64
-# How many of them are aligned at one place.
+_VOTES = 0.45
+# How many of the literal stretches that sound most like a place are aligned there.
 _TRIES = 2
-# Alignments that a branch remembers.
-_REMEMBERED = 4096
-# What one coarse half of a syllable costs at least when it differs.
-_HALF_COST = 0.65
+# Characters that may be passed over between a literal stretch and a slot.
+_PASSED = 2
+
+# How many hundredths of a syllable a filled slot counts for in the weight of a phrase.
+SLOT_WEIGHTS: Mapping[type, int] = {
+    Digits: 3 * UNIT // 2,
+    Name: UNIT // 2,
+    Company: 3 * UNIT // 2,
+    Duration: 3 * UNIT // 2,
+    Gap: 0,
+}
+
+SlotEnds = Callable[[Element, int], Ends]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One literal stretch of a phrase.
+class Chain:
+    """One way to say a phrase that has slots.
 
     Attributes
     ----------
-    required : int
-        How many of its coarse initials and finals must be there.
-    graph : Graph
-        What to align where it is: only what is spelled like it if the phrase is all literal, else all.
+    links : tuple of int or Element
+        Numbers of runs, and slots, in order.
+    weight, budget : int
+        As of a `Run`.
+    needed : tuple of int
+        Runs that are searched for; those of one sound are only looked up where others are.
     """
 
-    required: int
-    graph: Graph
+    links: tuple[int | Element, ...]
+    weight: int
+    budget: int
+    needed: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Branch:
     """One alternative of a pattern, ready to be searched for.
 
     Attributes
     ----------
+    runs : tuple of Run
+        All literal stretches of all its ways, each once.
+    halves : tuple of str
+        Their coarse initials and finals, each once.
+    spelled : tuple of tuple of int
+        Numbers of the runs with these halves; they differ in particles or in characters of one sound.
+    chains : tuple of Chain
+        The ways that have slots; a way without is just one of ``whole``.
+    loose : int
+        Largest budget of any chain: a run of it may be worse than the whole.
+    whole : frozenset of int
+        Runs that are the phrase by themselves.
     leads : mapping of str to (least, most)
-        Coarse pairs of the phrase to how many of its characters stand before them, errors included.
-    single_leads : mapping
-        The same for coarse sounds of parts that have only one.
+        Coarse pairs (single sounds of runs that have only one) to how many characters of a run stand
+        before them, errors included.
     votes : int
-        How many pairs must agree on where the phrase begins before it is aligned there.
-    runs : tuple of str
-        Coarse initials and finals, in turn, of every literal stretch.
-    ways : tuple of Way
-        Per literal stretch, how it is to be aligned and how much of it must be there.
-    exact : compiled expression or None
-        All literal ways to say it, the longest first.
-    said : mapping of str to (weight, heavy characters)
-        Of each literal way.
+        How many pairs must agree on where a run begins.
     longest : int
-        Characters that the phrase may take.
-    portable : bool
-        Whether an alignment depends on the characters alone, not on the call (no slots).
-    slot_first : tuple of Element
-        Slots with which expansions without any literal begin.
-    particles : tuple of str
-        Expansions made of particles alone; they have no coarse sound.
-    known : dict
-        Alignments by stretch of text; agents say the same things all day.
+        Characters of the longest run, errors included.
+    exact : compiled expression or None
+        All runs that are the phrase by themselves, the longest first.
+    numbers : mapping of str to int
+        Their numbers.
     """
 
-    graph: Graph
+    runs: tuple[Run, ...]
+    halves: tuple[str, ...]
+    spelled: tuple[tuple[int, ...], ...]
+    chains: tuple[Chain, ...]
+    loose: int
+    whole: frozenset[int]
     leads: Mapping[str, Range]
     single_leads: Mapping[str, Range]
     votes: int
-    runs: tuple[str, ...]
-    ways: tuple[Way, ...]
-    exact: re.Pattern[str] | None
-    said: Mapping[str, Range]
     longest: int
-    portable: bool
-    slot_first: tuple[Element, ...]
-    particles: tuple[str, ...]
-    known: dict[tuple[str, int], Alignment | None] = field(default_factory=dict, compare=False)
+    exact: re.Pattern[str] | None
+    numbers: Mapping[str, int]
 
 
 def make_branch(expansions: Sequence[Expansion], sounds: Sounds, search: SearchSettings) -> Branch:
     """Prepare the expansions of one alternative for the search."""
-    heavy = [sum(weight_of(atom, sounds) >= UNIT for atom in atoms_of(one)) for one in expansions]
-    limit = search.short_max_distance if max(heavy) <= search.short_len else search.max_distance
-    builder = _Builder(sounds, search)
-    for expansion in expansions:
-        builder.add(expansion)
-    literals = sorted(
-        {one[0].chars for one in expansions if len(one) == 1 and isinstance(one[0], Literal)},
-        key=lambda text: (-len(text), text),
+    literal = dict.fromkeys(part.chars for one in expansions for part in one if isinstance(part, Literal))
+    numbers = {chars: number for number, chars in enumerate(literal)}
+    runs: list[Run] = []
+    for chars in literal:
+        heavy = sum(char not in sounds.light for char in chars)
+        limit = search.short_max_distance if heavy <= search.short_len else search.max_distance
+        runs.append(make_run(chars, sounds, limit))
+    whole = frozenset(
+        numbers[one[0].chars] for one in expansions if len(one) == 1 and isinstance(one[0], Literal)
     )
-    said = {
-        text: (
-            sum(weight_of(char, sounds) for char in text),
-            sum(char not in sounds.light for char in text),
-        )
-        for text in literals
-    }
-    graph = make_graph(expansions, sounds, limit)
-    apart = not builder.slotted and len(builder.spelled) <= _WAYS
-    ways = tuple(
-        Way(
-            len(halves) - int(limit * len(halves) / 2 / _HALF_COST + 0.5),
-            make_graph(same, sounds, limit) if apart else graph,
-        )
-        for halves, same in builder.spelled.items()
-    )
+    chains = []
+    for one in expansions:
+        if len(one) > 1 or not isinstance(one[0], Literal):
+            links = tuple(numbers[part.chars] if isinstance(part, Literal) else part for part in one)
+            weight = sum(
+                runs[link].weight if isinstance(link, int) else SLOT_WEIGHTS[type(link)] for link in links
+            )
+            mine = [link for link in links if isinstance(link, int) and runs[link].heavy]
+            needed = tuple(number for number in mine if len(runs[number].heavy) > 1) or tuple(mine)
+            chains.append(Chain(links, weight, int(search.max_distance * weight), needed))
+    sought = _sought(runs, chains, whole)
+    spelled: dict[str, list[int]] = {}
+    for number in sought:
+        spelled.setdefault(runs[number].halves, []).append(number)
+    leads, single_leads = _leads([runs[number] for number in sought], search)
+    # A pair before a slot (工号一零二七) is worth looking for by either of its sounds.
+    pairs = {number for chain in chains for number in chain.needed if len(runs[number].heavy) == 2}
+    for number in pairs - whole:
+        for place, code in ((at, code) for one in runs[number].variants for at, code in enumerate(one)):
+            ahead = runs[number].heavy[place]
+            low, high = single_leads.get(code, (ahead, ahead))
+            single_leads[code] = (min(low, ahead), max(high, ahead))
+    said = sorted((runs[number].chars for number in whole), key=lambda chars: (-len(chars), chars))
     return Branch(
-        graph=graph,
-        leads={code: lead for code, lead in builder.leads.items() if len(code) == 2},
-        single_leads={code: lead for code, lead in builder.leads.items() if len(code) == 1},
-        votes=max(1, round(_VOTES * builder.fewest_pairs)),
-        runs=tuple(builder.spelled),
-        ways=ways,
-        exact=re.compile("|".join(map(re.escape, literals))) if literals else None,
-        said=said,
-        longest=max(_span(expansion, search)[1] for expansion in expansions),
-        portable=all(isinstance(element, Literal | Gap) for one in expansions for element in one),
-        slot_first=tuple(dict.fromkeys(builder.slot_first)),
-        particles=tuple(dict.fromkeys(builder.particles)),
+        runs=tuple(runs),
+        halves=tuple(spelled),
+        spelled=tuple(map(tuple, spelled.values())),
+        chains=tuple(chains),
+        loose=max((chain.budget for chain in chains), default=0),
+        whole=whole,
+        leads=leads,
+        single_leads=single_leads,
+        votes=max(1, round(_VOTES * (min((len(runs[number].heavy) for number in sought), default=1) - 1))),
+        longest=max((_longest(run, search) for run in runs), default=0),
+        exact=re.compile("|".join(map(re.escape, said))) if said else None,
+        numbers=numbers,
     )
 
 
-class _Builder:
-    """Collects the coarse pairs of all expansions and where they stand."""
+def _longest(run: Run, search: SearchSettings) -> int:
+    return len(run.chars) + int(search.max_distance * len(run.chars)) + 1
 
-    def __init__(self, sounds: Sounds, search: SearchSettings) -> None:
-        self.sounds = sounds
-        self.search = search
-        self.spelled: dict[str, list[Expansion]] = {}
-        self.fewest_pairs = 1 << 30
-        self.slotted = False
-        self.leads: dict[str, Range] = {}
-        self.slot_first: list[Element] = []
-        self.particles: list[str] = []
 
-    def add(self, expansion: Expansion) -> None:
-        found: list[tuple[int, str, list[int]]] = []
-        for place, element in enumerate(expansion):
-            if isinstance(element, Literal):
-                heavy = [at for at, char in enumerate(element.chars) if char not in self.sounds.light]
-                if heavy:
-                    found.append((place, element.chars, heavy))
-        self.slotted |= len(expansion) != 1 or not found
-        self.fewest_pairs = min(self.fewest_pairs, sum(len(run[2]) - 1 for run in found))
-        # One sound alone stands everywhere in a call; search by it only when there is nothing better.
-        found = [run for run in found if len(run[2]) > 1] or found
-        for place, chars, heavy in found:
-            coarse = self._add_run(chars, heavy, _span(expansion[:place], self.search))
-            self.spelled.setdefault(coarse.translate(self.sounds.halves_table), []).append(expansion)
-        if not found:
-            first = expansion[0]
-            if isinstance(first, Literal):
-                self.particles.append(first.chars)
-            else:
-                self.slot_first.append(first)
+def _sought(runs: Sequence[Run], chains: Sequence[Chain], whole: frozenset[int]) -> list[int]:
+    """Runs to search for: those of more than one sound, others only where a way has no better one."""
+    sought = whole.union(*(chain.needed for chain in chains))
+    return sorted(number for number in sought if runs[number].heavy)
 
-    def _add_run(self, chars: str, heavy: list[int], before: Range) -> str:
-        """Note where the pairs of a literal stretch stand; gives its main coarse sounds."""
-        width = min(2, len(heavy))
-        main = "".join(self.sounds.coarse(chars[at])[0] for at in heavy)
-        for codes in islice(product(*(self.sounds.coarse(chars[at]) for at in heavy)), _VARIANTS):
-            coarse = "".join(codes)
+
+def _leads(runs: Sequence[Run], search: SearchSettings) -> tuple[dict[str, Range], dict[str, Range]]:
+    leads: tuple[dict[str, Range], dict[str, Range]] = {}, {}
+    for run in runs:
+        width = min(2, len(run.heavy))
+        for coarse in run.variants:
             for offset in range(len(coarse) - width + 1):
+                ahead = run.heavy[offset]
+                slack = 1 + int(search.max_distance * ahead)
                 code = coarse[offset : offset + width]
-                ahead = heavy[offset]
-                low = before[0] + ahead - 1 - ahead // 4
-                high = before[1] + ahead + 1 + ahead // 4
-                was_low, was_high = self.leads.get(code, (low, high))
-                self.leads[code] = (min(was_low, low), max(was_high, high))
-        return main
-
-
-def _span(expansion: Expansion, search: SearchSettings) -> Range:
-    """Fewest and most characters that a part of a phrase takes, errors included."""
-    low = high = 0
-    for element in expansion:
-        match element:
-            case Literal(chars):
-                extra = int(search.max_distance * len(chars)) + 1
-                low, high = low + max(0, len(chars) - extra), high + len(chars) + extra
-            case Digits(least, most):
-                low, high = low + least, high + 2 * most
-            case Name():
-                low, high = low + 1, high + search.name_chars + 1
-            case Company():
-                low, high = low + 2, high + search.company_chars + 8
-            case Duration():
-                low, high = low + 2, high + 14
-            case Gap(least, most):
-                low, high = low + least, high + most
-    return low, high
+                low, high = leads[2 - width].get(code, (ahead - slack, ahead + slack))
+                leads[2 - width][code] = (min(low, ahead - slack), max(high, ahead + slack))
+    return leads
 
 
 def occurrences(
-    branch: Branch,
-    call: Transcript,
-    allowed: Sequence[Range] | None,
-    slot_ends: SlotEnds,
-    slot_starts: Iterable[int] = (),
+    branch: Branch, call: Transcript, allowed: Sequence[Range] | None, slot_ends: SlotEnds
 ) -> list[Alignment]:
     """Alignments of a branch all over the call, or where it begins inside ``allowed``.
 
@@ -240,49 +194,61 @@ def occurrences(
     ----------
     allowed : sequence of (begin, end), optional
         Stretches of the stream in which it must begin, rising.
-    slot_starts : iterable of int
-        Where slots of `Branch.slot_first` begin in this call.
     """
-    spots = _spots(branch, call)
-    spots.extend((start, start) for start in slot_starts)
-    for chars in branch.particles:
-        spots.extend((found.start(), found.start()) for found in re.finditer(re.escape(chars), call.stream))
-    if allowed is not None:
-        spots = [
-            (max(low, begin), min(high, end - 1))
-            for low, high in spots
-            for begin, end in allowed
-            if low < end and high >= begin
-        ]
-    spots.sort()
-    found: list[Alignment] = []
-    done = 0
-    for low, high in spots:
-        # What lies inside a hit is not searched again, but what follows it in the same stretch is.
-        begin = max(low, done)
-        while begin <= high:
-            hit = _best(branch, call, (begin, high), slot_ends)
-            if hit is None:
-                break
-            found.append(hit)
-            begin = done = max(hit.end, begin + 1)
-        done = max(done, high + 1)
-    return found
+    heard = _heard_runs(branch, call)
+    found = [hit for number in branch.whole for hit in heard.get(number, ())]
+    if branch.chains:
+        found.extend(_Joiner(branch, call, heard, slot_ends).found())
+    if allowed is None:
+        return found
+    return [hit for hit in found if any(begin <= hit.start < end for begin, end in allowed)]
+
+
+# ---- literal stretches ---------------------------------------------------------------------------
+def _heard_runs(branch: Branch, call: Transcript) -> dict[int, list[Alignment]]:
+    """Where each run of a branch was heard."""
+    heard: dict[int, dict[Range, Alignment]] = {}
+    for low, high in _spots(branch, call):
+        said = branch.exact.search(call.stream, low, high + branch.longest) if branch.exact else None
+        if said is not None and said.start() <= high:
+            number = branch.numbers[said.group()]
+            run = branch.runs[number]
+            hit = Alignment(said.start(), said.end(), 0, run.weight, heavy=len(run.heavy))
+            heard.setdefault(number, {})[said.span()] = hit
+            continue
+        begin = bisect_left(call.coarse_at, low)
+        end = bisect_left(call.coarse_at, high + branch.longest)
+        for numbers in _near(branch, call.halves[2 * begin : 2 * end]):
+            for number in numbers:
+                run = branch.runs[number]
+                near = measure(run, call, begin, end, max(run.budget, branch.loose))
+                if near is None:
+                    break  # the others differ in particles only
+                heard.setdefault(number, {}).setdefault((near.start, near.end), near)
+    for number, run in enumerate(branch.runs):
+        if not run.heavy and (number in branch.whole or all(not other.heavy for other in branch.runs)):
+            heard[number] = _particles(run, call)
+    return {number: list(hits.values()) for number, hits in heard.items()}
+
+
+def _particles(run: Run, call: Transcript) -> dict[Range, Alignment]:
+    """Phrases of particles alone (嗯) have no coarse sound; they are looked up as they are written."""
+    spans = (match.span() for match in re.finditer(re.escape(run.chars), call.stream))
+    return {span: Alignment(*span, 0, run.weight) for span in spans}
 
 
 def _spots(branch: Branch, call: Transcript) -> list[Range]:
-    """Stretches of the stream in which the phrase may begin: where enough of its pairs agree."""
-    votes: list[tuple[int, int]] = []
+    """Stretches of the stream in which some run may begin: where enough of its pairs agree."""
     at = call.coarse_at
     pairs = call.pairs
-    for code in branch.leads.keys() & pairs.keys():
-        low, high = branch.leads[code]
+    leads = branch.leads
+    votes: list[tuple[int, int]] = []
+    for code in leads.keys() & pairs.keys():
+        low, high = leads[code]
         for place in pairs[code]:
             votes.append((at[place] - high, 1))
             votes.append((at[place] - low + 1, -1))
-    if len(votes) < 2 * branch.votes:
-        votes.clear()
-    spots = _agreed(votes, branch.votes) if votes else []
+    spots = _agreed(votes, branch.votes) if len(votes) >= 2 * branch.votes else []
     if branch.single_leads:
         singles = call.singles
         for code in branch.single_leads.keys() & singles.keys():
@@ -306,42 +272,206 @@ def _agreed(votes: list[tuple[int, int]], needed: int) -> list[Range]:
     return spots
 
 
-def _near_graphs(branch: Branch, call: Transcript, window: Range) -> list[Graph]:
-    """What to align, if anything, by the literal stretches that sound most like what is there."""
-    if not branch.runs:
-        return [branch.graph]
-    begin = bisect_left(call.coarse_at, window[0])
-    end = bisect_left(call.coarse_at, window[1] + branch.longest)
-    heard = call.halves[2 * begin : 2 * end]
+def _near(branch: Branch, heard: str) -> list[tuple[int, ...]]:
+    """Numbers of the runs that sound most like a stretch of coarse halves, if near enough."""
+    if len(branch.halves) == 1:
+        required = branch.runs[branch.spelled[0][0]].required
+        return [branch.spelled[0]] if _common(branch.halves[0], heard, score_cutoff=required) else []
     near: list[tuple[int, int, int]] = []
-    for run, score, number in extract(heard, branch.runs, scorer=_similarity, limit=3 * _TRIES):
-        same = round(score * (len(heard) + len(run)) / 2)
-        if same >= branch.ways[number].required:
-            near.append((len(run) - same, -len(run), number))
-    return list(dict.fromkeys(branch.ways[number].graph for _, _, number in sorted(near)[:_TRIES]))
+    for halves, score, number in extract(heard, branch.halves, scorer=_share, limit=2 * _TRIES):
+        same = round(score * (len(heard) + len(halves)) / 2)
+        if same >= branch.runs[branch.spelled[number][0]].required:
+            near.append((len(halves) - same, -len(halves), number))
+    near.sort()
+    return [branch.spelled[number] for _, _, number in near[:_TRIES]]
 
 
-def _best(branch: Branch, call: Transcript, window: Range, slot_ends: SlotEnds) -> Alignment | None:
-    """The best alignment that begins in a window: the phrase as written, else by its sound."""
-    low, high = window
-    stream = call.stream
-    if branch.exact is not None:
-        match = branch.exact.search(stream, low, high + branch.longest)
-        if match is not None and match.start() <= high:
-            weight, heavy = branch.said[match.group()]
-            return Alignment(match.start(), match.end(), 0, weight, heavy=heavy)
-    graphs = _near_graphs(branch, call, window)
-    if not graphs:
-        return None
-    if not branch.portable:
-        return align(branch.graph, stream, window, call.model.sounds, slot_ends)
-    text = stream[low : high + branch.longest + 1]
-    key = (text, high - low)
-    if key not in branch.known:
-        if len(branch.known) >= _REMEMBERED:
-            branch.known.clear()
-        text += BREAK  # an alignment reads one character ahead
-        hits = (align(graph, text, (0, high - low), call.model.sounds, slot_ends) for graph in graphs)
-        branch.known[key] = min(filter(None, hits), key=balance, default=None)
-    hit = branch.known[key]
-    return hit and replace(hit, start=hit.start + low, end=hit.end + low)
+# ---- slots ---------------------------------------------------------------------------------------
+def _short(run: Run, call: Transcript) -> Sequence[Alignment]:
+    """Where a run of at most one sound stands; found once a call."""
+    if len(run.heavy) > 1:
+        return ()
+    known = call.short.get(run.chars)
+    if known is None:
+        if run.heavy:
+            places = [place for code in run.variants for place in call.singles.get(code, ())]
+            near = (measure(run, call, place, place + 1, run.weight) for place in places)
+            known = [hit for hit in near if hit is not None]
+        else:
+            known = list(_particles(run, call).values())
+        call.short[run.chars] = known
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A chain up to some place of the stream."""
+
+    start: int
+    at: int
+    cost: int
+    worst: int = 0
+    unlike: int = 0
+    heavy: int = 0
+    filled: tuple[tuple[Element, int, int], ...] = ()
+
+
+class _Joiner:
+    """Joins the runs of a branch where they were heard with its slots as they can be filled.
+
+    Ways that begin alike are joined once: states are kept by the links that led to them.
+    """
+
+    __slots__ = ("branch", "budget", "call", "heard", "inserts", "known", "slot_ends")
+
+    def __init__(
+        self, branch: Branch, call: Transcript, heard: Mapping[int, Sequence[Alignment]], slot_ends: SlotEnds
+    ) -> None:
+        self.branch = branch
+        self.call = call
+        self.heard = heard
+        self.slot_ends = slot_ends
+        self.budget = branch.loose
+        self.inserts = call.model.sounds.inserts
+        self.known: dict[tuple[int | Element, ...], list[_State]] = {}
+
+    def found(self) -> list[Alignment]:
+        """Alignments of all ways with slots."""
+        heard, runs = self.heard, self.branch.runs
+        found: list[Alignment] = []
+        for chain in self.branch.chains:
+            missing = 0
+            for number in chain.needed:
+                if number not in heard:
+                    missing += runs[number].weight
+            if missing > chain.budget:
+                continue
+            for state in self._after(chain.links):
+                if state.cost <= chain.budget and state.at > state.start:
+                    found.append(
+                        Alignment(
+                            state.start,
+                            state.at,
+                            state.cost,
+                            chain.weight,
+                            state.worst,
+                            state.unlike,
+                            state.heavy,
+                            state.filled,
+                        )
+                    )
+        return found
+
+    def _after(self, links: tuple[int | Element, ...]) -> list[_State]:
+        """States after some links from the beginning of a way."""
+        states = self.known.get(links)
+        if states is None:
+            last = links[-1]
+            following: dict[int, _State] = {}
+            if len(links) == 1:
+                self._begin(last, following)
+            elif isinstance(last, int):
+                for state in self._after(links[:-1]):
+                    self._add_run(self.branch.runs[last], self._hits(last), state, following)
+            else:
+                for state in self._after(links[:-1]):
+                    self._add_slot(last, state, following)
+            states = self.known[links] = list(following.values())
+        return states
+
+    def _hits(self, number: int) -> Sequence[Alignment]:
+        return self.heard.get(number) or _short(self.branch.runs[number], self.call)
+
+    def _begin(self, first: int | Element, following: dict[int, _State]) -> None:
+        if isinstance(first, int):
+            for hit in self._hits(first):
+                if hit.cost <= self.budget:
+                    state = _State(hit.start, hit.end, hit.cost, hit.worst, hit.unlike, hit.heavy)
+                    _keep(state, following)
+            return
+        places: set[int] = set()
+        if self.branch.runs:
+            reach = _reach(first, self.call)
+            for hits in self.heard.values():
+                for hit in hits:
+                    places.update(range(max(0, hit.start - reach), hit.start))
+        else:
+            places.update(range(len(self.call.stream)))
+        for start in sorted(places):
+            for end, cost in self.slot_ends(first, start):
+                if cost <= self.budget:
+                    _keep(_State(start, end, cost, filled=((first, start, end),)), following)
+
+    def _add_run(
+        self, run: Run, hits: Sequence[Alignment], state: _State, following: dict[int, _State]
+    ) -> None:
+        """Go on with a run that was heard right after a state, or without it if that is cheap enough."""
+        for hit in hits:
+            if not state.at <= hit.start <= state.at + _PASSED:
+                continue
+            cost = state.cost + hit.cost
+            for char in self.call.stream[state.at : hit.start]:
+                cost += self.inserts[char]
+            if cost <= self.budget:
+                joined = _State(
+                    state.start,
+                    hit.end,
+                    cost,
+                    max(state.worst, hit.worst),
+                    state.unlike + hit.unlike,
+                    state.heavy + hit.heavy,
+                    state.filled,
+                )
+                _keep(joined, following)
+        without = state.cost + run.weight
+        if without <= self.budget:
+            heavy = len(run.heavy)
+            left = _State(
+                state.start,
+                state.at,
+                without,
+                max(state.worst, run.weight),
+                state.unlike + heavy,
+                state.heavy + heavy,
+                state.filled,
+            )
+            _keep(left, following)
+
+    def _add_slot(self, slot: Element, state: _State, following: dict[int, _State]) -> None:
+        """Go on with a slot, passing over a character or two before it."""
+        cost = state.cost
+        for at in range(state.at, state.at + 1 + (0 if isinstance(slot, Gap) else _PASSED)):
+            for end, more in self.slot_ends(slot, at):
+                total = cost + more
+                if total <= self.budget:
+                    known = following.get(end)
+                    if known is None or (total, -state.start) < (known.cost, -known.start):
+                        filled = (*state.filled, (slot, at, end))
+                        following[end] = _State(
+                            state.start, end, total, state.worst, state.unlike, state.heavy, filled
+                        )
+            cost += self.inserts[self.call.stream[at]]
+            if cost > self.budget:
+                return
+
+
+def _reach(element: Element, call: Transcript) -> int:
+    """How many characters before what follows it a slot may begin."""
+    search = call.model.search
+    match element:
+        case Digits(_, high):
+            return 2 * high + _PASSED
+        case Name():
+            return search.name_chars + 1 + _PASSED
+        case Company():
+            return search.company_chars + 8 + _PASSED
+        case Gap(_, high):
+            return high + _PASSED
+        case _:
+            return 14 + _PASSED
+
+
+def _keep(state: _State, following: dict[int, _State]) -> None:
+    known = following.get(state.at)
+    if known is None or (state.cost, -state.start) < (known.cost, -known.start):
+        following[state.at] = state

@@ -3,7 +3,7 @@
 Each finder answers for one place in a stream: where a slot that begins there may end, and what that
 costs (in hundredths of a syllable; see `pipeline.judging.phonetics`).
 
-Table of contents: `slot_ends`, `slot_starts`, `slot_value`, `time_spans`.
+Table of contents: `slot_ends`, `slot_value`, `time_spans`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pipeline.judging.matching import Ends
-from pipeline.judging.patterns import Company, Digits, Duration, Element, Literal, Name, bare, read_aloud
+from pipeline.judging.patterns import Company, Digits, Duration, Element, Gap, Literal, Name
 from pipeline.judging.phonetics import Sounds
 from pipeline.judging.search import Branch, make_branch, occurrences
 from pipeline.judging.transcript import BREAK, MatchModel, SearchSettings, Transcript
@@ -41,9 +41,11 @@ def slot_ends(call: Transcript, element: Element, start: int) -> Ends:
     return known
 
 
-def slot_starts(elements: Iterable[Element], call: Transcript) -> list[int]:
-    """Places in the stream where one of some slots can begin."""
-    return [at for at in range(len(call.stream)) if any(slot_ends(call, element, at) for element in elements)]
+def _gap_ends(call: Transcript, element: Element, start: int) -> Ends:
+    if not isinstance(element, Gap):
+        return ()
+    room = call.stream.find(BREAK, start) - start
+    return tuple((start + count, 0) for count in range(element.low, min(element.high, room) + 1))
 
 
 def slot_value(element: Element, call: Transcript, start: int, end: int) -> str:
@@ -157,7 +159,7 @@ def _name_branch(forms: tuple[str, ...], limit: float, model: MatchModel) -> Bra
 
 def _name_ends(call: Transcript, _element: Element, start: int) -> Ends:
     search = call.model.search
-    name = bare(call.agent_name or "")
+    name = call.name_said
     room = _room(call, start, search.name_chars)
     unlike = search.other_name_cost if name else 0
     anyone = tuple((end, unlike) for end in range(start + 1, start + room + 1))
@@ -180,7 +182,7 @@ def _name_forms(name: str, suffixes: tuple[str, ...]) -> Iterator[str]:
 
 def _company_ends(call: Transcript, _element: Element, start: int) -> Ends:
     search = call.model.search
-    name = bare(read_aloud(call.company or ""))
+    name = call.company_said
     room = _room(call, start, search.company_chars)
     endings = _company_endings(call)
     unlike = search.other_company_cost if name else 0
@@ -308,4 +310,5 @@ _FINDERS: Mapping[type, Callable[[Transcript, Element, int], Ends]] = {
     Name: _name_ends,
     Company: _company_ends,
     Duration: _duration_ends,
+    Gap: _gap_ends,
 }

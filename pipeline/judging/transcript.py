@@ -16,15 +16,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import add
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.judging.calibration import Confidence, MatchLimits, load_confidence, load_limits
 from pipeline.judging.lexfile import LexiconFile, lexicon_folder
-from pipeline.judging.matching import BREAK
 from pipeline.judging.negation import Guards, load_guards
 from pipeline.judging.patterns import Element, bare, read_aloud
 from pipeline.judging.phonetics import UNIT, Sounds, load_sounds
 from pipeline.judging.timing import character_times
 from pipeline.records import ROLES, Turn
+
+if TYPE_CHECKING:
+    from pipeline.judging.matching import Alignment
+
+
+BREAK = "\n"
+"""Ends a stretch of speech; no phrase runs over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +132,12 @@ class Transcript:
     agent_name: str | None
     company: str | None
     model: MatchModel
+    name_said: str = ""
+    company_said: str = ""
     stream: str = ""
     starts: list[int] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
+    turn_starts: frozenset[int] = frozenset()
     coarse: str = ""
     coarse_at: list[int] = field(default_factory=list)
     halves: str = ""
@@ -140,6 +150,7 @@ class Transcript:
     slots: dict[tuple[Element, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
     names: dict[str, Mapping[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
     endings: list[int] | None = None
+    short: dict[str, list[Alignment]] = field(default_factory=dict)
     time_spans: dict[int, tuple[int, float]] | None = None
 
     @classmethod
@@ -171,6 +182,8 @@ class Transcript:
         texts = tuple(bare(text) for text in spoken)
         made = cls(tuple(turns), texts, agent_name or None, company or None, model or load_model())
         made._spoken = spoken
+        made.name_said = bare(agent_name or "")
+        made.company_said = bare(read_aloud(company or ""))
         made._lay_out()
         made._index()
         return made
@@ -194,6 +207,7 @@ class Transcript:
             pieces.append(BREAK)
             at += 1
         self.stream = "".join(pieces)
+        self.turn_starts = frozenset(self.starts)
 
     def _runs_on(self, first: int, second: int) -> bool:
         """Whether a phrase may run from one turn of a speaker into the next one."""
