@@ -144,11 +144,12 @@ def _trim(samples: np.ndarray) -> np.ndarray:
 
 def _change_gender(samples: np.ndarray, voice: VoiceSetting, pitch: float) -> np.ndarray:
     import parselmouth
-    from parselmouth.praat import call
+    from parselmouth.praat import call, run
 
     # Praat needs a few pitch periods; very short pieces are padded and trimmed again.
     pad = np.zeros(SPEECH_HZ // 10)
     sound = parselmouth.Sound(np.concatenate([pad, samples.astype(np.float64), pad]), SPEECH_HZ)
+    run("random_initializeWithSeedUnsafelyButPredictably (1)")  # it places voiceless grains by chance
     median = voice.median_hz * pitch if voice.median_hz else 0.0
     changed = call(sound, "Change gender", 100, 500, voice.formant, median, voice.range, 1.0)
     return changed.values[0].astype(np.float32)
