@@ -30,6 +30,7 @@ class TurnLimits:
 
     pause_s: float
     floor_s: float
+    answer_s: float
     reach_s: float
 
 

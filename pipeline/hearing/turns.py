@@ -27,6 +27,7 @@ from pipeline.hearing.transcript import written
 from pipeline.records import ROLES, Event, Role, Turn, Word
 
 Span = tuple[float, float]
+_SOMETHING_S = 0.15
 _NO_WORD = re.compile(r"[\s\W_]+")
 
 
@@ -97,7 +98,9 @@ def _spoken_spans(spans: Sequence[Span], other: Sequence[Span], limits: TurnLimi
         if joined:
             gap = (joined[-1][1], start_s)
             long = gap[1] - gap[0] >= limits.pause_s
-            taken = _total(clipped(other, *gap)) >= limits.floor_s
+            spoken = _total(clipped(other, *gap))
+            answered = gap[1] - gap[0] >= limits.answer_s and spoken >= _SOMETHING_S
+            taken = spoken >= limits.floor_s or answered
             if not long and not taken:
                 joined[-1] = (joined[-1][0], end_s)
                 continue
@@ -155,7 +158,7 @@ def turns_of(
 
     Examples
     --------
-    >>> limits = TurnLimits(pause_s=1.0, floor_s=0.6, reach_s=0.6)
+    >>> limits = TurnLimits(pause_s=1.0, floor_s=0.6, answer_s=0.9, reach_s=0.6)
     >>> said = {"agent": [Word("您好", 0.2, 0.6), Word("请讲", 2.4, 3.0)], "customer": [Word("喂", 1.0, 1.3)]}
     >>> heard = {"agent": [(0.1, 0.7), (2.3, 3.0)], "customer": [(1.0, 1.3)]}
     >>> [(t.role, t.start_s, t.text) for t in turns_of(said, heard, limits=limits)]

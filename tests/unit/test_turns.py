@@ -60,6 +60,12 @@ def test_a_backchannel_in_a_pause_splits_nothing() -> None:
     assert [t.text for t in turns_of(words, spans, limits=DATA.turns)] == ["请讲好的", "嗯"]
 
 
+def test_a_short_answer_that_was_waited_for_splits_a_turn() -> None:
+    words = {"agent": [Word("对吗", 0.1, 0.5), Word("好的", 1.7, 2.0)], "customer": [Word("对", 0.9, 1.1)]}
+    spans = {"agent": [(0.0, 0.5), (1.7, 2.1)], "customer": [(0.85, 1.15)]}
+    assert [t.text for t in turns_of(words, spans, limits=DATA.turns)] == ["对吗", "对", "好的"]
+
+
 def test_words_far_from_any_activity_make_turns_of_their_own() -> None:
     words = {"customer": [Word("喂", 9.0, 9.2), Word("你好", 9.3, 9.6)]}
     turns = turns_of(words, {"customer": [(0.0, 1.0)]}, limits=DATA.turns)
