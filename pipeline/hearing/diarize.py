@@ -36,6 +36,7 @@ from pipeline.hearing.grouping import (
     blocks_of,
     third_group,
     two_groups,
+    without_islands,
 )
 from pipeline.ports import SpeakerStretch
 
@@ -265,6 +266,7 @@ def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[Sp
     blocks = blocks_of(pieces, frame_s, pause_s=limits.block_pause_s)
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)
     groups = third_group(groups, vectors, links, limits=limits)
+    groups = without_islands(groups, vectors, blocks, margin=limits.island_margin)
     active = party_frames(windows, pieces, groups, limits=limits)
     found: list[SpeakerStretch] = []
     for speaker in range(active.shape[1]):

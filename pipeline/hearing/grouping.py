@@ -5,7 +5,8 @@ Conventions
 A piece is a `Stretch` of one voice alone; vectors are unit embeddings times a piece's seconds;
 links are symmetric, in seconds, positive for "one voice". Everything is deterministic.
 
-Table of contents: `DiarizeLimits`, `Stretch`, `blocks_of`, `two_groups`, `third_group`.
+Table of contents: `DiarizeLimits`, `Stretch`, `blocks_of`, `two_groups`, `without_islands`,
+`third_group`.
 
 References
 ----------
@@ -45,6 +46,8 @@ class DiarizeLimits:
         loses ``change_cost`` (in seconds of likeness).
     overlap_onset : float
         Probability from which two speak at once.
+    island_margin : float
+        See `without_islands`.
     third_gain, third_likeness, third_least_s : float
         A third voice must raise the mean likeness within groups by ``third_gain``, be no more
         like another than ``third_likeness`` (cosine), and speak for ``third_least_s``.
@@ -61,6 +64,7 @@ class DiarizeLimits:
     block_pause_s: float = 0.15
     change_cost: float = 0.1
     overlap_onset: float = 0.75
+    island_margin: float = 0.4
     third_gain: float = 0.045
     third_likeness: float = 0.62
     third_least_s: float = 6.0
@@ -179,6 +183,32 @@ def two_groups(
     if blocks is not None:
         values = [v - change_cost * _changes(g, blocks) for v, g in zip(values, found, strict=True)]
     return found[int(np.argmax(values))]
+
+
+def without_islands(
+    groups: NDArray[np.int64], vectors: Array, blocks: NDArray[np.int64], *, margin: float
+) -> NDArray[np.int64]:
+    """Give a piece in the midst of another's uninterrupted speech to them unless it is plainly not theirs.
+
+    Parameters
+    ----------
+    margin : float
+        A piece stays when it is more like its own group than like the other by this much (cosine).
+    """
+    result = groups.copy()
+    count = int(groups.max(initial=0)) + 1
+    sums = np.stack([vectors[groups == g].sum(axis=0) for g in range(count)])
+    centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    for index in range(1, len(groups) - 1):
+        around = {int(result[index - 1]), int(result[index + 1])}
+        inside = blocks[index - 1] == blocks[index] == blocks[index + 1]
+        if not inside or len(around) != 1 or int(groups[index]) in around:
+            continue
+        (other,) = around
+        likeness = centres @ vectors[index] / max(float(np.linalg.norm(vectors[index])), 1e-9)
+        if likeness[groups[index]] - likeness[other] < margin:
+            result[index] = other
+    return result
 
 
 def third_group(

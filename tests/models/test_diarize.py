@@ -60,7 +60,7 @@ def test_most_speech_goes_to_the_right_party(found, call):
     straight = seconds[0, "agent"] + seconds[1, "customer"]
     crossed = seconds[1, "agent"] + seconds[0, "customer"]
     assert max(straight, crossed) > 0.85 * total
-    assert min(straight, crossed) < 0.05 * total
+    assert min(straight, crossed) < 0.1 * total
 
 
 def test_the_same_audio_gives_the_same_stretches(diarizer, found, call):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.hearing.diarize import Windows, parties, single_voice_stretches
-from pipeline.hearing.grouping import DiarizeLimits, third_group, two_groups
+from pipeline.hearing.grouping import DiarizeLimits, third_group, two_groups, without_islands
 
 FRAME_S = 0.02
 TURNS = [(0.5, 4.0, 0), (4.5, 9.0, 1), (9.5, 15.0, 0), (14.0, 18.0, 1), (19.0, 24.0, 0), (24.4, 29.0, 1)]
@@ -88,6 +88,15 @@ def test_a_third_voice_is_told_apart_when_it_is_clearly_there() -> None:
     two = vectors[truth < 2]
     pair = two_groups(two, none[:24, :24])
     np.testing.assert_array_equal(third_group(pair, two, none[:24, :24], limits=limits), pair)
+
+
+@pytest.mark.parametrize(("likeness", "expected"), [(0.45, 0), (1.0, 1)])
+def test_an_island_in_uninterrupted_speech_needs_a_clear_voice(likeness: float, expected: int) -> None:
+    """The third of five pieces was given to the other party."""
+    island = np.array([1.0 - likeness, likeness]) / np.hypot(1.0 - likeness, likeness)
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], island, [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    groups, blocks = np.array([0, 0, 1, 0, 1, 1]), np.array([0, 0, 0, 0, 1, 1])
+    assert without_islands(groups, vectors, blocks, margin=0.4)[2] == expected
 
 
 def test_silence_has_no_parties() -> None:
