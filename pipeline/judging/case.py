@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from pipeline.judging.calibration import MatchLimits
 from pipeline.judging.facts import measure_value
 from pipeline.judging.fillers_text import transcript_events
 from pipeline.judging.lexicon import Lexicon, MomentKind, MomentSource, PhraseSet
@@ -291,7 +292,7 @@ class Case:
         if known is None:
             phrase = self.lexicon.phrases[name]
             hits = [hit_at(self.transcript, span) for span in self._sound_index.best(phrase.like, role)]
-            known = self._marks[name, role] = self._kept(phrase, hits, role)
+            known = self._marks[name, role] = self._kept(phrase, hits, role, self._wording_limits)
         return known
 
     def _searched(self, name: str, role: Role, turns: tuple[int, ...]) -> Mapping[int, list[Mark]]:
@@ -300,26 +301,33 @@ class Case:
         if missing:
             phrase = self.lexicon.phrases[name]
             hits = [hit for pattern in phrase.say for hit in find(pattern, self.transcript, turns=missing)]
-            kept = self._kept(phrase, hits, role)
+            kept = self._kept(phrase, hits, role, self.transcript.model.limits)
             for turn in missing:
                 known[turn] = kept.get(turn, [])
         return known
 
-    def _kept(self, phrase: PhraseSet, hits: list[Hit], role: Role) -> dict[int, list[Mark]]:
+    @cached_property
+    def _wording_limits(self) -> MatchLimits:
+        limits = self.lexicon.limits
+        return MatchLimits(limits.wording_accept, limits.wording_reject)
+
+    def _kept(
+        self, phrase: PhraseSet, hits: list[Hit], role: Role, limits: MatchLimits
+    ) -> dict[int, list[Mark]]:
         """Hits that are meant and stand alone, by turn."""
         by_turn: dict[int, list[Mark]] = {}
         if not hits:
             return by_turn
-        decide = self.transcript.model.limits.decide
+        excused = self._wording_limits.accept
         spans = self._sound_index.best(phrase.unless, role) if phrase.unless else []
-        taken = [hit_at(self.transcript, span) for span in spans if decide(span.confidence) == "hit"]
+        taken = [hit_at(self.transcript, span) for span in spans if span.confidence >= excused]
         for hit in sorted(hits, key=lambda hit: (-hit.confidence, hit.start - hit.end)):
             if (hit.negated and "negated" in phrase.guard) or (hit.quoted and "quoted" in phrase.guard):
                 continue
             if any(_overlap(hit, other) for other in taken):
                 continue
             taken.append(hit)
-            decision = decide(hit.confidence)
+            decision = limits.decide(hit.confidence)
             if decision == "hit" or (decision == "near" and phrase.near == "unsure"):
                 by_turn.setdefault(hit.turn, []).append(Mark(hit, phrase.name_zh, decision == "hit"))
         return by_turn

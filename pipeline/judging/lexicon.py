@@ -105,6 +105,8 @@ class Limits:
     missing_min_confidence: float = 0.5
     role_min_confidence: float = 0.7
     settled_min_confidence: float = 0.0
+    wording_accept: float = 0.6
+    wording_reject: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,11 +303,17 @@ def read_limits(source: Source) -> tuple[Limits, InterruptionLimits, tuple[Fille
     fields = source.top()
     check_schema(fields)
     quality = fields.table("quality")
+    like = fields.table("wordings")
     limits = Limits(
         missing_min_confidence=quality.number("missing_min_confidence", low=0.0, high=1.0),
         role_min_confidence=quality.number("role_min_confidence", low=0.0, high=1.0),
         settled_min_confidence=quality.number("settled_min_confidence", low=0.0, high=1.0),
+        wording_accept=like.number("accept", low=0.0, high=1.0),
+        wording_reject=like.number("reject", low=0.0, high=1.0),
     )
+    like.finish()
+    if limits.wording_reject > limits.wording_accept:
+        like.complain("reject", f"reject {limits.wording_reject:g} is above accept {limits.wording_accept:g}")
     quality.finish()
     cut = fields.table("interruption")
     interruption = InterruptionLimits(
@@ -321,6 +329,6 @@ def read_limits(source: Source) -> tuple[Limits, InterruptionLimits, tuple[Fille
         entry.finish()
     words = fields.texts("backchannels", needed=True)
     fields.text("version", "")
-    fields.used |= {"schema", "quality", "interruption", "filler"}
+    fields.used |= {"schema", "quality", "wordings", "interruption", "filler"}
     fields.finish()
     return limits, interruption, tuple(fillers), words

@@ -51,16 +51,23 @@ _CORE_CHARS = 3
 _COMPANY_CHARS = 6
 _MIN_RUN = 2
 _NOTHING: frozenset[int] = frozenset()
+# Code of each syllable, given out when it is first met. Shared by all sounds of a process, so that
+# compiled wordings stay true whichever lexicon they came from.
+_CODES: dict[tuple[str, str], str] = {}
 _NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 _MERGED_INITIALS = {"zh": "z", "ch": "c", "sh": "s"}
 _MERGED_FINALS = {"ing": "in", "eng": "en", "ueng": "uen"}
 _SAME = {"你": "您", "妳": "您", "宁": "您", "她": "他", "它": "他"}
 _SAME_TABLE = str.maketrans(_SAME)
-_INTRODUCE = ("这里是", "这边是", "我是", "我们是")
+_PLACE, _SELF = ("这里是", "这边是"), ("我是", "我们是")
 _LINES = ("服务专线", "服务热线", "客服专线")
 _KINDS = ("人寿", "财产", "财险", "寿险", "健康", "养老", "保险", "公司")
 # Mean cost of the distinctive syllables up to which an introduced name is taken for the record's.
 _NAME_COST = 0.45
+# ... and up to which it may be that name: a near miss.
+_NAME_COST_NEAR, _DOUBTFUL = 0.75, 0.5
+# After 我是 a name may just as well be a person's or a trade's.
+_SELF_COST = 0.2
 _COMPANY_ENDINGS = ("保险公司", "人寿保险", "财产保险", "保险", "人寿", "财险", "寿险")
 
 
@@ -72,7 +79,6 @@ class SoundCodes(dict[int, str]):
     def __init__(self, sounds: Sounds) -> None:
         super().__init__()
         self.sounds = sounds
-        self._codes: dict[tuple[str, str], str] = {}
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -83,7 +89,7 @@ class SoundCodes(dict[int, str]):
             key = (_MERGED_INITIALS.get(initial, initial), _MERGED_FINALS.get(final, final))
             if written == "您":
                 key = ("n", "您")
-            coded = self._codes.setdefault(key, chr(_FIRST_CODE + len(self._codes)))
+            coded = _CODES.setdefault(key, chr(_FIRST_CODE + len(_CODES)))
         else:
             coded = char
         self[code] = coded
@@ -172,6 +178,7 @@ class SoundIndex:
     pairs: dict[str, set[int]] = field(init=False)
     of_role: dict[Role, frozenset[int]] = field(init=False)
     plain: list[str] = field(init=False)
+    doubtful: set[int] = field(default_factory=set)
     _masked: tuple[list[str], list[str]] | None = None
 
     def __post_init__(self) -> None:
@@ -222,6 +229,8 @@ class SoundIndex:
                 start, end = match.span()
                 literal = not wording.by_sound or wording.written.match(plain[number], start)
                 sure = _EXACT if literal else self._confidence(wording, plain[number][start:end])
+                if number in self.doubtful and COMPANY in coded[number][start:end]:
+                    sure = min(sure, _DOUBTFUL)
                 yield Found(begin + start, begin + end, sure)
 
     def _promising(self, wording: Wording, within: frozenset[int]) -> Iterable[int]:
@@ -257,7 +266,11 @@ class SoundIndex:
     def _names(self, number: int, company: tuple[str, ...], name: str) -> list[tuple[int, int, str]]:
         coded = self.coded[number]
         if company:
-            span = _mention(coded, company) or self._introduced(number)
+            span = _mention(coded, company)
+            if span is None and (near := self._introduced(number)) is not None:
+                span = near[:2]
+                if near[2] > _NAME_COST:
+                    self.doubtful.add(number)
         else:
             span = _any_company(coded, self.codes)
         found = [(*span, COMPANY)] if span else []
@@ -267,7 +280,7 @@ class SoundIndex:
             at = coded.find(name, at + len(name))
         return found
 
-    def _introduced(self, number: int) -> tuple[int, int] | None:
+    def _introduced(self, number: int) -> tuple[int, int, float] | None:
         """Where somebody introduces a company whose distinctive syllables sound like the record's.
 
         Recognisers do not know the names of insurers: 永康人寿 becomes 勇堂人秀. After 这里是 or before
@@ -275,25 +288,24 @@ class SoundIndex:
         """
         core = _core(bare(read_aloud(self.call.company or "")))
         plain, coded = self.plain[number], self.coded[number]
-        begins = {
-            begin
-            for match in _introducing(self.codes).finditer(coded)
-            for begin in (
-                range(match.end(), match.end() + 4)
-                if match.lastgroup == "before"
-                else range(max(match.start() - 8, 0), match.start() - 1)
-            )
-        }
+        begins: dict[int, float] = {}
+        for match in _introducing(self.codes).finditer(coded):
+            kind, start, end = match.lastgroup, match.start(), match.end()
+            places = range(max(start - 8, 0), start - 1) if kind == "line" else range(end, end + 4)
+            for begin in places:
+                begins[begin] = min(begins.get(begin, 1.0), _SELF_COST if kind == "self" else 0.0)
         row = [self.call.model.sounds.row(char) for char in core]
         best: tuple[float, int] | None = None
-        for begin in sorted(begins):
+        for begin, extra in sorted(begins.items()):
             heard = plain[begin : begin + len(core)]
             if len(heard) == len(core):
-                cost = sum(costs[char] for costs, char in zip(row, heard, strict=True)) / (UNIT * len(core))
+                cost = extra + sum(costs[char] for costs, char in zip(row, heard, strict=True)) / (
+                    UNIT * len(core)
+                )
                 best = min(best or (cost, begin), (cost, begin))
-        if best is None or best[0] > _NAME_COST:
+        if best is None or best[0] > _NAME_COST_NEAR:
             return None
-        return best[1], best[1] + len(core)
+        return best[1], best[1] + len(core), best[0]
 
 
 def _replaced(text: str, found: list[tuple[int, int, str]]) -> str:
@@ -337,9 +349,11 @@ def _mention(coded: str, company: tuple[str, ...]) -> tuple[int, int] | None:
 
 @lru_cache(maxsize=8)
 def _introducing(codes: SoundCodes) -> re.Pattern[str]:
-    before = "|".join(re.escape(words.translate(codes)) for words in _INTRODUCE)
-    after = "|".join(re.escape(words.translate(codes)) for words in _LINES)
-    return re.compile(f"(?P<before>{before})|(?P<after>{after})")
+    kinds = {"place": _PLACE, "self": _SELF, "line": _LINES}
+    ways = {
+        kind: "|".join(re.escape(each.translate(codes)) for each in words) for kind, words in kinds.items()
+    }
+    return re.compile("|".join(f"(?P<{kind}>{words})" for kind, words in ways.items()))
 
 
 @lru_cache(maxsize=256)
@@ -367,7 +381,7 @@ def _forms(company: str, codes: SoundCodes) -> tuple[str, ...]:
 
 def _any_company(coded: str, codes: SoundCodes) -> tuple[int, int] | None:
     """Where any insurer is named, for calls whose record does not say which it must be."""
-    introduced = [match.end() for match in _introducing(codes).finditer(coded) if match.lastgroup == "before"]
+    introduced = [match.end() for match in _introducing(codes).finditer(coded) if match.lastgroup != "line"]
     for ending in _COMPANY_ENDINGS:
         tail = ending.translate(codes)
         at = coded.find(tail)

@@ -18,31 +18,31 @@ from pipeline.judging.rulebook import Rulebook, check_rulebook, load_rulebook, s
 from pipeline.records import EVENT_KINDS, VERDICTS, CallRecord, Event, Hearing, Turn
 
 START = datetime.fromisoformat("2026-03-10T10:00:00+08:00")
-FRAGMENTS = (
-    "您好，请问有什么可以帮您？", "我不需要，别再打了", "给您推荐一款重疾险", "嗯", "好的好的", "", "，。！", "1027",
-    "工号13800138000", "您的保单即将失效", "感谢您的来电", "祝您生活愉快", "帮您转接理赔部，等两分钟", "Hello VIP",
-    "😀", "我要投诉你们", "\n", "一" * 400, "您的意思是理赔款没有到账对吗", "請問現在方便接聽嗎", "{gap:0-4}",
-    "二十四小时内给您回电", "气死我了到底什么时候赔",
-)  # fmt: skip
-WORDS = (
-    "{gap:0-9}",
-    "(",
-    ")",
-    "[",
-    "]",
-    '"',
-    "=",
-    "[[rule]]",
-    "true",
-    "-1",
-    "1e400",
-    "nan",
-    "say",
-    "any = []",
-    "\\",
-    "schema = 2",
-    "{}",
-)
+SAID = """
+您好，请问有什么可以帮您？
+我不需要，别再打了
+给您推荐一款重疾险
+嗯
+好的好的
+，。！
+1027
+工号13800138000
+您的保单即将失效
+感谢您的来电
+祝您生活愉快
+帮您转接理赔部，等两分钟
+Hello VIP
+😀
+我要投诉你们
+您的意思是理赔款没有到账对吗
+請問現在方便接聽嗎
+{gap:0-4}
+二十四小时内给您回电
+气死我了到底什么时候赔
+"""
+FRAGMENTS = (*SAID.splitlines(), "\n", "一" * 400)
+SPOILERS = """{gap:0-9} ( ) [ ] " = [[rule]] true -1 1e400 nan say any=[] \\ schema=2 {}"""
+WORDS = tuple(SPOILERS.split())
 
 
 @pytest.fixture(scope="module")
