@@ -120,9 +120,8 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "## Judging",
         "",
         f"Rulebook {rulebook.version}, hash `{rulebook.hash[:12]}`. {len(load('dev'))} development and "
-        f"{len(load('heldout'))} held-out dialogues (`tests/dialogues/`), labelled from the standard alone; "
-        "rules were written with the development part in view only. Counted are the rules of a call's own "
-        "direction that carry a label; what is honestly ambiguous carries none. *Uncertain* is not right.",
+        f"{len(load('heldout'))} held-out dialogues. Counted are the rules of a call's own direction that carry a "
+        "label. *Uncertain* is not right. A wrong fatal is a fatal rule failed against its label.",
         "",
         *_overview(parts),
         "",
