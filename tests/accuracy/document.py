@@ -120,8 +120,8 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "## Judging",
         "",
         f"Rulebook {rulebook.version}, hash `{rulebook.hash[:12]}`. {len(load('dev'))} development and "
-        f"{len(load('heldout'))} held-out dialogues. Counted are the rules of a call's own direction that carry a "
-        "label. *Uncertain* is not right. A wrong fatal is a fatal rule failed against its label.",
+        f"{len(load('heldout'))} held-out dialogues. Counted are the rules of a call's own direction that "
+        "carry a label. *Uncertain* is not right. A wrong fatal is a fatal rule failed against its label.",
         "",
         *_overview(parts),
         "",
