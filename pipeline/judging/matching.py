@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice, product
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import Editops, Indel, Levenshtein
 from rapidfuzz.fuzz import partial_ratio_alignment
 
 from pipeline.judging.patterns import Element
@@ -30,7 +30,10 @@ Range = tuple[int, int]
 Ends = tuple[tuple[int, int], ...]
 """(end, cost) of every way in which something can be filled from a place."""
 
-_editops = Levenshtein.editops
+# With substitutions as single steps, and without: each finds pairings that the other misses.
+_EDITS = (Levenshtein.editops, Indel.editops)
+# Relative cost up to which the first pairing is taken as it is.
+_GOOD = 0.1
 # Readings of many heteronyms multiply; beyond this many variants the first ones have to do.
 _VARIANTS = 4
 # Characters before and after a phrase in which its missing ends are looked for.
@@ -166,9 +169,21 @@ def _measure(run: Run, call: Transcript, begin: int, heard: str, budget: int) ->
         low = max(0, where.dest_start - _SLACK)
         heard = heard[low : where.dest_end + _SLACK]
         begin += low
-    blocks = _anchors(coarse, heard)
-    if not blocks:
-        return None
+    best: Alignment | None = None
+    for edits in _EDITS:
+        blocks = _anchors(edits(coarse, heard), coarse, heard)
+        found = _between_anchors(run, call, begin, blocks, budget) if blocks else None
+        if found is not None and (best is None or found.cost < best.cost):
+            best = found
+            if best.cost <= _GOOD * run.weight:
+                break
+    return best
+
+
+def _between_anchors(
+    run: Run, call: Transcript, begin: int, blocks: list[tuple[int, int, int]], budget: int
+) -> Alignment | None:
+    """Add up what lies before, between and after the anchors."""
     chars, heavy, rows = run.chars, run.heavy, run.rows
     stream, at, sounds = call.stream, call.coarse_at, call.model.sounds
     cost = worst = unlike = 0
@@ -198,23 +213,31 @@ def _measure(run: Run, call: Transcript, begin: int, heard: str, budget: int) ->
     if cost + extra > budget:
         return None
     return Alignment(
-        start, place + 1 + used, cost + extra, run.weight, max(worst, extra), unlike + different, size
+        start, place + 1 + used, cost + extra, run.weight, max(worst, extra), unlike + different, len(heavy)
     )
 
 
-def _anchors(coarse: str, heard: str) -> list[tuple[int, int, int]]:
+def _anchors(edits: Editops, coarse: str, heard: str) -> list[tuple[int, int, int]]:
     """Stretches (of the phrase, of what was heard, how long) whose coarse sounds agree."""
-    blocks = [
-        (block.a, block.b, block.size) for block in _editops(coarse, heard).as_matching_blocks() if block.size
-    ]
-    # A syllable that also stands farther off is no anchor: more would be passed over than it is worth.
-    while len(blocks) > 1 and blocks[1][1] - blocks[0][1] - (blocks[1][0] - blocks[0][0]) > blocks[0][2]:
-        del blocks[0]
+    blocks = [(block.a, block.b, block.size) for block in edits.as_matching_blocks() if block.size]
+    while len(blocks) > 1:
+        (first, second, count), (next_first, next_second, _) = blocks[:2]
+        passed = next_second - second - (next_first - first)
+        if passed > 0 and heard.startswith(coarse[first : first + count], second + passed):
+            blocks[0] = (first, second + passed, count)  # the same sounds stand nearer
+        elif passed > count:
+            del blocks[0]  # more would be passed over than it is worth
+            continue
+        break
     while len(blocks) > 1:
         (first, second, count), (next_first, next_second, last) = blocks[-2:]
-        if next_second - second - count - (next_first - first - count) <= last:
-            break
-        del blocks[-1]
+        passed = next_second - second - (next_first - first)
+        if passed > 0 and heard.startswith(coarse[next_first : next_first + last], next_second - passed):
+            blocks[-1] = (next_first, next_second - passed, last)
+        elif passed > last:
+            del blocks[-1]
+            continue
+        break
     return blocks
 
 

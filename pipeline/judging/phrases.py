@@ -147,17 +147,18 @@ def find(pattern: Pattern, transcript: Transcript, *, turns: Sequence[int] | Non
     if not sightings:
         return []
     confidence = pattern.model.confidence
-    ranked = [
-        (-confidence.of(seen), -aligned.weight, number) for number, (aligned, seen) in enumerate(sightings)
-    ]
-    ranked.sort()
+    told = [confidence.of(seen) for _, seen in sightings]
+    # Where two overlap, the surer one; of two that are about as sure, the one that says more.
+    ranked = sorted(
+        (-round(sure, 1), -sightings[number][0].weight, number) for number, sure in enumerate(told)
+    )
     kept: list[tuple[int, int]] = []
     hits: list[Hit] = []
-    for unsure, _, number in ranked:
+    for _, _, number in ranked:
         aligned, seen = sightings[number]
         if not any(aligned.start < end and start < aligned.end for start, end in kept):
             kept.append((aligned.start, aligned.end))
-            hits.append(_hit(transcript, aligned, 1.0 - seen.distance, -unsure))
+            hits.append(_hit(transcript, aligned, 1.0 - seen.distance, told[number]))
     hits.sort(key=lambda hit: (hit.start_s, hit.turn, hit.start))
     return hits
 

@@ -29,7 +29,6 @@ _DIGIT = {
 _POWER = {"十": 10, "百": 100, "千": 1000, "万": 10_000}
 _SKIPPED = frozenset("嗯呃啊额杠横")
 _LEGAL_FORM = re.compile(r"(?:股份有限公司|有限责任公司|有限公司|集团公司|集团|公司)$")
-_SOUNDS_LIKE = 10
 _ENDING_DISTANCE = 0.1
 
 
@@ -63,7 +62,7 @@ def _digit_of(char: str, sounds: Sounds) -> tuple[int | None, bool]:
     if char in _DIGIT:
         return _DIGIT[char], False
     for digit in "零一幺二三四五六七八九":
-        if sounds.character_cost(char, digit) <= _SOUNDS_LIKE:
+        if sounds.character_cost(char, digit) == 0:
             return _DIGIT[digit], True
     return None, False
 
