@@ -242,7 +242,8 @@ def of_the_standard() -> str:
             f"| {name} | {found.said} | {found.by_keyword / found.said:.1%} | {found.false_by_keyword} | "
             f"{found.by_sound / found.said:.1%} | {found.false_by_sound} |"
         )
-    head = "| dialogues | said | exact text finds | falsely | sound finds | falsely |\n|---|---|---|---|---|---|\n"
+    head = "| dialogues | said | exact text finds | falsely | sound finds | falsely |\n"
+    head += "|---|---|---|---|---|---|\n"
     return (
         "The standard's own phrases, turn by turn, in the dialogues as recognised:\n\n"
         + head
