@@ -19,6 +19,8 @@ from pipeline.ports import SAMPLE_RATE_HZ, Samples
 
 Quietest = Callable[[float, float], float]
 
+_END_SLACK_S = 0.04
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -54,10 +56,11 @@ class Window:
         >>> window.place(2.2, 2.4) == (1, 20.2, 20.4)
         True
         """
-        middle = (start_s + end_s) / 2
+        # A word after a cut-out silence is said to begin inside the silence, so its end tells the piece.
+        decisive = max(end_s - _END_SLACK_S, (start_s + end_s) / 2)
         index = 0
         for number, piece in enumerate(self.pieces):
-            if piece.at_s <= middle:
+            if piece.at_s <= decisive:
                 index = number
         piece = self.pieces[index]
         shift = piece.start_s - piece.at_s

@@ -44,7 +44,8 @@ def test_pieces_lie_end_to_end_and_times_map_back(spans):
 
 def test_a_word_over_a_joint_stays_inside_one_piece():
     window = Window((Piece(10.0, 12.0, 0.0), Piece(20.0, 21.0, 2.0)))
-    assert window.place(1.5, 2.3) == (0, 11.5, 12.0)
+    assert window.place(1.5, 2.02) == (0, 11.5, 12.0)
+    assert window.place(1.5, 2.3) == (1, 20.0, 20.3)
     assert window.place(1.9, 2.5) == (1, 20.0, 20.5)
 
 
