@@ -11,11 +11,11 @@ KEY    := data_samples/keys/THROWAWAY-recordings.key
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= default
 
-.PHONY: help demo test lint types unit accuracy bench bench-hearing env models clean
+.PHONY: help demo test lint accuracy calibrate bench env models clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
-	@echo "make lint | accuracy | bench | clean"
+	@echo "make lint | accuracy | calibrate | bench | clean"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "zhijian needs Python 3.11 with pip; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -44,6 +44,15 @@ lint: env
 
 test: models lint
 	@$(BIN)/python -m pytest
+
+accuracy: env
+	@$(BIN)/python -m tests.accuracy.judging
+
+calibrate: env
+	@$(BIN)/python -m tests.calibration.refit
+
+bench: env
+	@$(BIN)/python -m benchmarks.judging
 
 clean:
 	rm -rf $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

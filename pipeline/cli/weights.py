@@ -19,7 +19,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 
 
 @models_app.command(
-    "fetch", epilog="Example: zhijian models fetch   (the defaults)   |   zhijian models fetch whisper-large-v3"
+    "fetch",
+    epilog="Example: zhijian models fetch   (the defaults)   |   zhijian models fetch whisper-large-v3",
 )
 def fetch_models(
     names: Annotated[

@@ -18,7 +18,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.errors import SilentAudioError
 from pipeline.hearing.activity import ActivityLimits, activity
@@ -65,9 +65,11 @@ class _Side:
     channel: int
 
 
-def settings_hash(lexicon: HearingLexicon) -> str:
-    """Hash over the data that can change what is heard."""
-    parts = (lexicon.digest, repr(ChannelLimits()), repr(ActivityLimits()), repr(DiarizeLimits()))
+def settings_hash(lexicon: HearingLexicon, recognizer: Recognizer | None = None) -> str:
+    """Hash over the data and the decoder's options that can change what is heard."""
+    options = getattr(recognizer, "options", None)
+    limits = (ChannelLimits(), ActivityLimits(), DiarizeLimits(), options)
+    parts = (lexicon.digest, *map(repr, limits))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -109,6 +111,7 @@ def hear(
     def diarizer_now() -> Diarizer:
         return diarizer() if callable(diarizer) else diarizer
 
+    lexicon = _with_names(lexicon, call)
     data = lexicon.conversation
     with watch.stage("resample"):
         channels = to_16k(audio)
@@ -163,10 +166,18 @@ def hear(
         role_confidence=round(decision.confidence, 4),
         roles_from=decision.roles_from,
         models=_models(recognizer, lanes),
-        settings_hash=settings_hash(lexicon),
+        settings_hash=settings_hash(lexicon, recognizer),
         notes=notes,
         stage_s={k: round(v, 4) for k, v in watch.spent.items()},
     )
+
+
+def _with_names(lexicon: HearingLexicon, call: CallRecord) -> HearingLexicon:
+    """Tell the recogniser the names that this call's agent has to say, before the insurance terms."""
+    names = [name for name in (call.company, call.agent_name) if name]
+    if not names or lexicon.hotwords is None:
+        return lexicon
+    return replace(lexicon, hotwords=" ".join([*names, lexicon.hotwords]))
 
 
 def _words(lanes: Lanes, recognizer: Recognizer, lexicon: HearingLexicon) -> list[list[Word]]:
