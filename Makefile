@@ -9,7 +9,6 @@ RESULTS ?= demo_results
 KEY    := data_samples/keys/THROWAWAY-recordings.key
 
 export OMP_WAIT_POLICY ?= PASSIVE
-export PYTHONWARNINGS ?= default
 
 .PHONY: help demo test lint accuracy calibrate bench env models clean
 

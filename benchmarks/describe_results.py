@@ -17,7 +17,7 @@ each `call_id`:
 ```python
 from pipeline.results import load
 
-verdicts = load("verdicts", "results/")            # pandas, latest version of every call
+verdicts = load("verdicts", "results/")  # pandas, latest version of every call
 scores = load("scores", "results/", latest=False)  # every version
 ```
 

@@ -8,7 +8,7 @@ import typer
 
 # Importing a module registers its commands; each imports its heavy parts only when called.
 from pipeline.cli import judge, keys, rules, score, show, weights
-from pipeline.cli.app import EXIT_FAILED, EXIT_INTERRUPTED, app
+from pipeline.cli.app import EXIT_FAILED, app
 from pipeline.errors import ZhijianError
 
 COMMANDS = (judge, keys, rules, score, show, weights)
@@ -21,11 +21,6 @@ def run() -> None:
     except ZhijianError as error:
         typer.echo(f"zhijian: {error}", err=True)
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        typer.echo(
-            "zhijian: interrupted; what was finished is kept, run the same command again to go on", err=True
-        )
-        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, less) went away; that is no error of ours.
         sys.stderr.close()

@@ -56,20 +56,14 @@ def preview_rules(
     """Say which verdicts, agents and fatal calls among the stored ones would flip; changes nothing."""
     from dataclasses import asdict
 
-    from pipeline.cli.progress import progress_over
-    from pipeline.judging.preview import preview
-    from pipeline.judging.rulebook import load_rulebook
+    from pipeline.night.preview import preview_archive
     from pipeline.report.terminal import preview_table
-    from pipeline.results.store import Store
-    from pipeline.results.stored import stored_hearings
     from pipeline.settings import load_settings
 
     settings, _ = load_settings({"rulebook": before})
-    old, new = load_rulebook(settings.rulebook), load_rulebook(folder)
-    store = Store.open(results)
-    total = store.read("scores", columns=("call_id",), dates=dates).num_rows
-    calls = progress_over(stored_hearings(store, dates=dates), total=total, label="judging")
-    found = preview(calls, old, new)
+    found = preview_archive(
+        results, folder, before=settings.rulebook, dates=dates, workers=settings.worker_count()
+    )
     if json:
         print_json(asdict(found))
     else:

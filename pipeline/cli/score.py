@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import EXIT_QUARANTINED, app, print_json
+from pipeline.cli.app import EXIT_INTERRUPTED, EXIT_QUARANTINED, app, print_json
 
 
 @app.command(
@@ -61,12 +61,18 @@ def score(
     }
     settings, _ = load_settings(flags)
     signal.signal(signal.SIGTERM, _as_interrupt)
-    night = open_night(settings, retry_quarantined=retry_quarantined)
-    if not json:
-        typer.echo(night.describe(), err=True)
-    with _progress(len(night.plan.tasks)) as advance:
-        night.on_progress = advance
-        summary = run_night(night)
+    try:
+        night = open_night(settings, retry_quarantined=retry_quarantined)
+        if not json:
+            typer.echo(night.describe(), err=True)
+        with _progress(len(night.plan.tasks)) as advance:
+            night.on_progress = advance
+            summary = run_night(night)
+    except KeyboardInterrupt:
+        typer.echo(
+            "zhijian: interrupted; what was finished is kept, run the same command again to go on", err=True
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         print_json({**summary.counts(), "run_id": summary.run_id, "audio_s": summary.audio_s,
                     "wall_s": summary.wall_s, "waiting": summary.waiting, "reasons": summary.reasons,

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from hashlib import sha256
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +70,14 @@ class MatchModel:
     limits: MatchLimits
 
 
-@lru_cache(maxsize=8)
+_MODELS: dict[str, MatchModel] = {}
+_MODEL_FILES = ("confusions.toml", "heteronyms.csv", "matching.toml", "negation.toml")
+
+
 def load_model(folder: Path | None = None) -> MatchModel:
     """Everything matching needs from a lexicon folder; the shipped one when ``None``.
+
+    Folders with the same files share one model, so that two rulebooks can be compared by it.
 
     Raises
     ------
@@ -80,6 +85,18 @@ def load_model(folder: Path | None = None) -> MatchModel:
         With the problems of the first lexicon file that has any, file and line each.
     """
     folder = folder or lexicon_folder()
+    digest = sha256()
+    for name in _MODEL_FILES:
+        path = folder / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+        digest.update(b"\0")
+    key = digest.hexdigest()
+    if key not in _MODELS:
+        _MODELS[key] = _read_model(folder)
+    return _MODELS[key]
+
+
+def _read_model(folder: Path) -> MatchModel:
     file = LexiconFile(folder / "matching.toml")
     search = SearchSettings(
         max_distance=file.number(("search", "max_distance"), 0, 1),

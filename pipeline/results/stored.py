@@ -74,7 +74,7 @@ def stored_hearing(store: Store, call_id: str, version: int | None = None) -> tu
 
 
 def stored_hearings(
-    store: Store, *, dates: Collection[str | None] | None = None
+    store: Store, *, dates: Collection[str | None] | None = None, share: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[Hearing, CallRecord]]:
     """Yield the latest version of every stored call, one partition's columns in memory at a time.
 
@@ -83,13 +83,16 @@ def stored_hearings(
     store : Store
     dates : collection of str, optional
         Only these partitions.
+    share : (int, int)
+        ``(k, n)``: only every n-th call, from the k-th on, so that n processes can share an archive.
     """
+    first, step = share
     for day in store.dates():
         if dates is not None and day not in dates:
             continue
         turns = _ByCall(store.read("turns", dates=[day]))
         events = _ByCall(store.read("events", dates=[day]))
-        for row in store.read("hearings", dates=[day]).to_pylist():
+        for row in store.read("hearings", dates=[day]).to_pylist()[first::step]:
             yield _hearing(row, turns, events), from_json(row["call_record"])
 
 

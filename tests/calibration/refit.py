@@ -313,7 +313,6 @@ def main(check: bool) -> int:
     same = lexicon == LEXICON.read_text("utf-8")
     if not check:
         LEXICON.write_text(lexicon, encoding="utf-8")
-        load_model.cache_clear()
         compile_pattern.cache_clear()
     generated = tables(model, current.limits, sets)
     document = written_document(DOCUMENT.read_text("utf-8"), generated)

@@ -44,6 +44,13 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def read(children: Path) -> list[str]:
+    try:
+        return children.read_text().split()
+    except OSError:  # the thread has ended meanwhile
+        return []
+
+
 def alive(pids) -> list[str]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
@@ -97,10 +104,15 @@ def test_ctrl_c_keeps_what_was_finished_and_says_how_to_go_on(night):
 
 def test_no_worker_outlives_a_killed_night(night):
     process = start(night)
-    time.sleep(4.0)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert children
+    children: list[str] = []
+    while not children and process.poll() is None:
+        children = [
+            pid for task in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in read(task)
+        ]
+        time.sleep(0.02)
+    time.sleep(0.5)
     kill(process)
+    assert children
     deadline = time.monotonic() + 60
     while alive(children) and time.monotonic() < deadline:
         time.sleep(0.2)
