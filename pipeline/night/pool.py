@@ -12,16 +12,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from threading import Event
 from types import TracebackType
 from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
+from pipeline.errors import WorkerDiedError
 from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, start_worker, work
 
+# How often a waiting thread looks whether the pool was stopped.
+_LOOK_UP_S = 0.2
 _THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -44,6 +48,7 @@ class HearingPool:
         self._setup = setup
         self._timeout_s = call_timeout_s
         self._workers = workers
+        self._stopped = Event()
         self._pool = self._new_pool(workers)
 
     def _new_pool(self, workers: int) -> ProcessPool:
@@ -64,7 +69,8 @@ class HearingPool:
         self.stop()
 
     def stop(self) -> None:
-        """End the processes now; calls being heard are given up."""
+        """End the processes now; calls being heard are given up, and `score` ends with an error."""
+        self._stopped.set()
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
@@ -81,6 +87,11 @@ class HearingPool:
         ------
         Scored or Failed
             Exactly one for each task.
+
+        Raises
+        ------
+        WorkerDiedError
+            The pool was stopped meanwhile.
         """
         order = sorted(tasks, key=lambda t: (-t.recording.size_bytes, t.call.call_id))
         finished: SimpleQueue[tuple[Future[Scored | Failed], CallTask, int]] = SimpleQueue()
@@ -93,13 +104,27 @@ class HearingPool:
             submit(task, 1)
         unanswered = len(order)
         while unanswered:
-            future, task, attempt = finished.get()
-            outcome = self._outcome(future, task)
+            try:
+                future, task, attempt = finished.get(timeout=_LOOK_UP_S)
+            except Empty:
+                self._go_on()
+                continue
+            try:
+                outcome = self._outcome(future, task)
+            except CancelledError:
+                self._go_on()
+                raise
             if isinstance(outcome, Failed) and outcome.transient and attempt < tries:
                 submit(task, attempt + 1)
                 continue
             unanswered -= 1
             yield outcome
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise WorkerDiedError(
+                "the night was stopped before this batch was finished; run it again to go on"
+            )
 
     def _outcome(self, future: Future[Scored | Failed], task: CallTask) -> Scored | Failed:
         try:

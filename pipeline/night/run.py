@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.callrecords import read_call_records
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, WorkerDiedError
 from pipeline.night.account import Account
 from pipeline.night.plan import NightPlan, plan_night, recording_mark
 from pipeline.night.pool import HearingPool
@@ -86,6 +86,7 @@ class Night:
         self._account = Account(run_id, plan, started_at)
         self._lock = threading.Lock()
         self._pool: HearingPool | None = None
+        self._stopped = False
 
     def describe(self) -> str:
         """One line for a log: what is ahead."""
@@ -141,12 +142,15 @@ class Night:
     def stop(self) -> None:
         """End the worker processes; safe to call twice, and while a batch is being worked on."""
         with self._lock:
+            self._stopped = True
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.stop()
 
     def _workers(self) -> HearingPool:
         with self._lock:
+            if self._stopped:
+                raise WorkerDiedError("the night was stopped; run it again to go on")
             if self._pool is None:
                 settings = self._settings
                 setup = WorkerSetup(
@@ -279,8 +283,9 @@ def run_night(night: Night) -> NightSummary:
             future.result()
         return night.close()
     finally:
+        executor.shutdown(wait=False, cancel_futures=True)
         night.stop()
-        executor.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown(wait=True)
 
 
 def _sha256(ref: RecordingRef) -> str:
