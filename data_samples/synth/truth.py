@@ -61,7 +61,7 @@ def han_count(text: str) -> int:
 
 
 def measures(turns: Sequence[PlacedTurn]) -> dict[str, float | int | None]:
-    """Rates of the agent as ``standard.md`` reads them, from true times.
+    """Rates of the agent as the standard reads them, from true times.
 
     Backchannels (a lone 嗯, 好的 while the customer holds the floor) are in neither the characters
     nor the seconds.

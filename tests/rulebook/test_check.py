@@ -81,7 +81,7 @@ def test_what_ships_has_no_problems() -> None:
         ("moments.toml", 'say = ["agent_probes"]', 'say = ["probes"]', "phrase set 'probes' is not defined"),
         ("scorecard.toml", "from_score = 80", "from_score = 95", "from the best to the worst"),
         ("scorecard.toml", "max_score = 59", "max_score = 590", "out of range"),
-        ("judging.toml", "role_min_confidence = 0.7", "role_min_confidence = 7", "out of range"),
+        ("judging.toml", "role_min_confidence = 0.8", "role_min_confidence = 8", "out of range"),
         ("holidays.toml", "complete_years = []", 'complete_years = ["2027"]', "expected a list of years"),
         ("rules/ids.toml", '  "language.courtesy",\n', "", "not listed in rules/ids.toml"),
         ("rules/ids.toml", "retired = []", 'retired = ["language.courtesy"]', "both active and retired"),
