@@ -21,24 +21,33 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 # The temporary server starts slowly on a machine whose cores are busy.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.schedules import Cron
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipeline.errors import TransientError, ZhijianError
+from pipeline.errors import StorageError, TransientError, ZhijianError
 from pipeline.night.run import BATCHES_IN_FLIGHT, Batch, BatchCount, Night, open_night
 from pipeline.night.summary import NightSummary, markdown_summary
 from pipeline.settings import Settings, load_settings
 
 TIMEZONE = "Asia/Shanghai"
 NIGHTLY_CRON = "30 1 * * *"
+SERVER_START_S = 180.0
 
 
 async def heals(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -160,13 +169,60 @@ def run_nightly(
 @cli.command("serve")
 def serve() -> None:
     """Serve the nightly deployment: every night at 01:30 Asia/Shanghai, one run at a time."""
-    nightly.serve(
-        name="nightly",
-        schedule=Cron(NIGHTLY_CRON, timezone=TIMEZONE),
-        limit=1,
-        tags=["zhijian"],
-        description="Hears and judges the calls that have not been scored yet.",
-    )
+    with prefect_server():
+        nightly.serve(
+            name="nightly",
+            schedule=Cron(NIGHTLY_CRON, timezone=TIMEZONE),
+            limit=1,
+            tags=["zhijian"],
+            description="Hears and judges the calls that have not been scored yet.",
+        )
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """Use the Prefect server of the settings, or run one on this machine while it is needed.
+
+    A schedule needs a server: the temporary one that a single flow run starts has no scheduler.
+
+    Yields
+    ------
+    str
+        Address of its API.
+
+    Raises
+    ------
+    StorageError
+        The server did not answer in time.
+    """
+    configured = PREFECT_API_URL.value()
+    if configured:
+        yield configured
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - a fixed program
+    try:
+        deadline = time.monotonic() + SERVER_START_S
+        while not _answers(url):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise StorageError(f"the Prefect server at {url} did not start; run `prefect server start`")
+            time.sleep(0.5)
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
 
 
 if __name__ == "__main__":

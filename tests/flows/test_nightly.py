@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,7 @@ def test_the_deployment_is_nightly_in_shanghai(monkeypatch):
     import flows
 
     served = {}
+    monkeypatch.setattr(flows, "prefect_server", nullcontext)
     monkeypatch.setattr(type(flows.nightly), "serve", lambda _self, **options: served.update(options))
     flows.serve()
     assert served["schedule"].timezone == "Asia/Shanghai"
