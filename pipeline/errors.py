@@ -120,6 +120,18 @@ class KeyMaterialError(TerminalError):
     kind = "bad_key"
 
 
+class AccessRefusedError(KeyMaterialError):
+    """Something was asked for that the keys at hand do not open (a transcript, an unmasked number)."""
+
+    kind = "access_refused"
+
+
+class AuditError(TerminalError):
+    """The audit log (who opened what) was altered, cut, or cannot be read."""
+
+    kind = "audit_broken"
+
+
 class ModelMissingError(TerminalError):
     """Model weights are absent or their sha256 does not match the registry."""
 

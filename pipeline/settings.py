@@ -25,7 +25,15 @@ from pipeline.errors import ConfigError
 ENV_PREFIX = "ZHIJIAN_"
 CONFIG_FILE = "zhijian.toml"
 # Read elsewhere and never shown: a secret is not a setting.
-SECRET_ENV = frozenset({"ZHIJIAN_IDENTITY_TEXT"})
+SECRET_ENV = frozenset(
+    {
+        "ZHIJIAN_IDENTITY_TEXT",
+        "ZHIJIAN_AUDIT_KEY_TEXT",
+        "ZHIJIAN_TRANSCRIPT_KEY_TEXT",
+        "ZHIJIAN_DISPUTE_KEY_TEXT",
+        "ZHIJIAN_KMS_TOKEN",
+    }
+)
 # Where measuring tools find human recordings; not a setting of any verdict.
 TOOL_ENV = frozenset({"ZHIJIAN_SPEECH"})
 
@@ -62,6 +70,22 @@ class Settings(BaseSettings):
         None, description="folder of the rulebook; empty = the one shipped in lexicons/"
     )
     identity: Path | None = Field(None, description="file with the age identity that opens the recordings")
+    audit: Path | None = Field(
+        None, description="folder of the audit log (who opened what); empty = _audit in the results"
+    )
+    audit_key: Path | None = Field(
+        None, description="secret key of the audit log; empty = one of this user's own, made on first use"
+    )
+    audit_anchor: Path | None = Field(
+        None, description="second folder, best on other storage, that signed checkpoints are copied to"
+    )
+    transcript_key: str | None = Field(
+        None,
+        description="key of what was said: file:PATH, env:NAME or a key service; empty = columns not encrypted",
+    )
+    dispute_key: str | None = Field(
+        None, description="key that lifts the masks over personal numbers: file:PATH, env:NAME, …"
+    )
     recordings: str | None = Field(None, description="folder or URI of the encrypted recordings (flows)")
     calls: str | None = Field(None, description="call detail records: CSV, JSON Lines or Parquet (flows)")
     results: str | None = Field(None, description="folder of the results (flows)")
