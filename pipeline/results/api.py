@@ -37,12 +37,12 @@ def load(
 
     Parameters
     ----------
-    table : {"scores", "verdicts", "turns", "events", "hearings", "quarantine", "runs"}
+    table : {"scores", "verdicts", "turns", "events", "hearings", "quarantine", "runs", "reviews"}
     results : path
         The results folder.
     latest : bool
         ``scores, verdicts, turns, events, hearings``: only rows of the highest version of each call.
-        ``quarantine``: the latest row of each matter that no later score has settled. ``runs``: all.
+        ``quarantine``: the latest row of each matter that no later score has settled. ``runs, reviews``: all.
         False: every row that was ever stored.
     dates : str, date or iterable of them, optional
         Only calls of these local dates (``"2026-01-05"``).
@@ -73,7 +73,7 @@ def load(
     Traceback (most recent call last):
     ...
     pipeline.errors.InputError: no result table 'points'; expected one of: scores, verdicts, turns,
-    events, hearings, quarantine, runs
+    events, hearings, quarantine, runs, reviews
     """
     from pipeline.results.schemas import check_table
 

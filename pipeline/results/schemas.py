@@ -254,6 +254,40 @@ _QUARANTINE = (
     Column("run_id", _TEXT, _ID, "Run that wrote this row", "批次编号"),
 )
 
+_REVIEWS = (
+    Column(
+        "review_id",
+        _TEXT,
+        _ID,
+        "Review entry; made from its content, so that it cannot stand twice",
+        "记录编号",
+    ),
+    Column("call_id", _TEXT, _ID, "Call id from the call detail record", "通话编号"),
+    Column("version", _INT, _COUNT, "Version of the score that was looked at", "评分版本"),
+    Column("rule_id", _TEXT, _ID, "Rule", "规则编号"),
+    Column("kind", _TEXT, "confirm | overturn | appeal | ruling", "What was done", "类型"),
+    Column(
+        "verdict",
+        _TEXT,
+        "pass | fail | not_applicable | uncertain",
+        "The person's decision, for an appeal the one that is asked for",
+        "人工判定",
+    ),
+    Column(
+        "machine_verdict",
+        _TEXT,
+        "pass | fail | not_applicable | uncertain",
+        "What that version said",
+        "机器判定",
+    ),
+    Column("person", _TEXT, _ID, "Who", "人员"),
+    Column("person_role", _TEXT, "reviewer | agent | arbiter", "As what", "身份"),
+    Column("comment", _TEXT, _TEXT_UNIT, "Why", "说明", "transcript"),
+    Column("reviewed_at", _TIME, _WHEN, "When", "时间"),
+    Column("sample_id", _TEXT, _ID, "Sample the call was drawn in; empty outside of samples", "抽样编号"),
+    Column("source", _TEXT, "excel | python | cli", "How it was entered", "来源"),
+)
+
 _RUNS = (
     Column("run_id", _TEXT, _ID, "Run", "批次编号"),
     Column("started_at", _TIME, _WHEN, "Start", "开始时间"),
@@ -277,6 +311,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "moves": _MOVES,
     "quarantine": _QUARANTINE,
     "runs": _RUNS,
+    "reviews": _REVIEWS,
 }
 BY_CALL: tuple[str, ...] = ("scores", "verdicts", "turns", "events", "hearings")
 

@@ -249,6 +249,24 @@ class Store:
             if self._generation == before:
                 self._generation = self._storage.generation()
 
+    def append(self, rows: Mapping[str | None, pa.Table], table: str) -> None:
+        """Append rows to a dataset without versions (``reviews``), all of them or none.
+
+        Parameters
+        ----------
+        rows : mapping of partition (``2026-01-05``; None = unknown date) to Arrow table
+            With the dataset's own schema.
+        table : str
+        """
+        from pipeline.results import rows as writing
+
+        files = [NewFile(table, day, writing.parquet(part)) for day, part in rows.items() if part.num_rows]
+        with self._storage.exclusive():
+            before = self._storage.generation()
+            self._storage.commit(files)
+            if self._generation == before:
+                self._generation = self._storage.generation()
+
     # Inside -------------------------------------------------------------------------------------
 
     def _refresh(self, ids: frozenset[str]) -> None:

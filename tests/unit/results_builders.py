@@ -119,6 +119,30 @@ def make_quarantine(call_id="q1", path="/night/q1.wav.age", *, at=NOW, **values)
     return QuarantineRow(call_id, path, first_seen=at, last_seen=at, **{**defaults, **values})
 
 
+def make_reviews(call_id="c1"):
+    """One row of ``reviews`` as an Arrow table."""
+    import pyarrow as pa
+
+    from pipeline.results.schemas import schema_of
+
+    row = {
+        "review_id": "r1",
+        "call_id": call_id,
+        "version": 1,
+        "rule_id": "language.greeting",
+        "kind": "confirm",
+        "verdict": "pass",
+        "machine_verdict": "pass",
+        "person": "qa1",
+        "person_role": "reviewer",
+        "comment": "",
+        "reviewed_at": NOW,
+        "sample_id": None,
+        "source": "python",
+    }
+    return pa.Table.from_pylist([row], schema=schema_of("reviews"))
+
+
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 floats = st.floats(allow_nan=False, allow_infinity=False, width=64)
 seconds = st.floats(0, 1e5, allow_nan=False)

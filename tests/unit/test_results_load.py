@@ -10,7 +10,14 @@ from pipeline.errors import InputError, ResultsError
 from pipeline.records import Measures
 from pipeline.results import RunRow, Store, load
 from pipeline.results.schemas import PUBLIC
-from tests.unit.results_builders import NOW, make_call, make_judgement, make_quarantine, make_scored
+from tests.unit.results_builders import (
+    NOW,
+    make_call,
+    make_judgement,
+    make_quarantine,
+    make_reviews,
+    make_scored,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,6 +45,7 @@ def results(tmp_path):
     fillers = Measures(130.0, 140.0, 100, 2, 2.0, 1.0, 1.0, 1.0, 1.0, 0)
     store.commit([make_scored("c1", supersedes=1, judgement=make_judgement(score=50.0, measures=fillers))])
     store.record_run(RunRow("r1", NOW, NOW, 5, 4, 1, 0, 15.0, 1.0))
+    store.append({"2026-01-05": make_reviews()}, "reviews")
     return tmp_path
 
 

@@ -9,7 +9,7 @@ from pipeline.errors import InputError
 from pipeline.records import Event, Evidence, Hearing, Measures, Turn, Verdict, Word
 from pipeline.results import RunRow, Store
 from pipeline.results.schemas import EVIDENCE_TYPE, PARTITION, TABLES, WORDS_TYPE, schema_of
-from tests.unit.results_builders import NOW, make_quarantine, make_scored
+from tests.unit.results_builders import NOW, make_quarantine, make_reviews, make_scored
 
 PROMISED = {
     "scores": """call_id version scored_at direction agent_id started_at duration_s score grade fatal
@@ -48,6 +48,7 @@ def test_every_column_of_every_written_file_explains_itself(tmp_path):
     store.commit([make_scored()], [make_quarantine()])
     store.commit([make_scored(day=6, supersedes=1)])  # moves the call to another date
     store.record_run(RunRow("r1", NOW, NOW, 1, 1, 0, 0, 5.0, 1.0, {"zhijian": "0"}))
+    store.append({"2026-01-05": make_reviews()}, "reviews")
     written = {path.parent.parent.name for path in tmp_path.rglob("*.parquet")}
     assert written == set(TABLES)
     for path in tmp_path.rglob("*.parquet"):
