@@ -4,7 +4,7 @@ A worker that dies or hangs costs the call it was hearing, not the night: the ca
 more alone, then reported as failed. Threads are pinned before the workers start, because OpenMP
 threads that spin beside a busy neighbour slow a model many times over.
 
-Table of contents: `HearingPool`.
+Table of contents: `pin_threads`, `HearingPool`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ _LOOK_UP_S = 0.2
 _THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+def pin_threads(threads: int) -> None:
+    """Tell the numeric libraries of processes that start from now on how many threads each may use."""
+    for name in _THREAD_ENV:
+        os.environ[name] = str(threads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 class HearingPool:
     """N processes that score calls.
 
@@ -42,9 +49,7 @@ class HearingPool:
     """
 
     def __init__(self, setup: WorkerSetup, *, workers: int, call_timeout_s: float) -> None:
-        for name in _THREAD_ENV:
-            os.environ[name] = str(setup.threads)
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        pin_threads(setup.threads)
         self._setup = setup
         self._timeout_s = call_timeout_s
         self._workers = workers

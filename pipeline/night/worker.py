@@ -4,7 +4,7 @@ Decrypted audio and text live in this process's memory only. A failure leaves th
 `Failed` record whose message names files and reasons, never words that were spoken.
 
 Table of contents: `CallTask`, `WorkerSetup`, `Scored`, `Failed`, `open_identity`, `Ears`;
-`start_worker`, `work`.
+`start_worker`, `attach_to_parent`, `work`.
 """
 
 from __future__ import annotations
@@ -186,13 +186,18 @@ _ears: Ears | None = None
 def start_worker(setup: WorkerSetup) -> None:
     """Prepare this process: die with the parent, leave Ctrl-C to it, load the models."""
     global _ears  # noqa: PLW0603 - one process, one set of models: that is the point
+    attach_to_parent()
+    _ears = Ears(setup)
+
+
+def attach_to_parent() -> None:
+    """Die with the parent process, and leave Ctrl-C to it."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
         if os.getppid() == 1:
             os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _ears = Ears(setup)
 
 
 def work(task: CallTask) -> Scored | Failed:

@@ -1,0 +1,112 @@
+"""Whether a recording can be judged at all: who is heard on it, and whether the level was too high.
+
+No model is needed: activity is found by level and webrtcvad, as in hearing. This is what the morning
+inspection (一(二)1 系统巡检) asks of the recorder, not a judgement of the call.
+
+Conventions
+-----------
+Shares are in [0, 1], times in seconds.
+
+Table of contents: `SoundnessLimits`, `Fault`, `faults`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipeline.hearing.activity import Activity, ActivityLimits, activity
+from pipeline.hearing.audio import Recording, to_16k
+from pipeline.hearing.conversation import LineLimits
+from pipeline.hearing.line import clipped_share
+from pipeline.records import CallRecord
+
+FaultKind = Literal["silent", "one_sided", "clipped"]
+_CODEC_PEAK = {"mulaw": 32124 / 32768, "alaw": 32256 / 32768}
+"""Largest value of the telephone codecs (ITU-T G.711): they flatten a peak below 1.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundnessLimits:
+    """When a recording is worth somebody's attention.
+
+    Attributes
+    ----------
+    clipped_share : float
+        Share of samples in runs at full scale. Loud but sound telephone calls stay under a tenth of this.
+    min_speech_s : float
+        A side on which less than this is spoken carries nobody.
+    """
+
+    clipped_share: float = 0.001
+    min_speech_s: float = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a recording."""
+
+    kind: FaultKind
+    detail: str
+
+
+def faults(
+    audio: Recording, call: CallRecord | None, *, line: LineLimits, limits: SoundnessLimits | None = None
+) -> tuple[Fault, ...]:
+    """Find what is wrong with the sound of a recording.
+
+    Parameters
+    ----------
+    audio : Recording
+    call : CallRecord or None
+        Its ``agent_channel`` lets a missing side be named.
+    line : LineLimits
+        What counts as clipping.
+    limits : SoundnessLimits, optional
+
+    Returns
+    -------
+    tuple of Fault
+        Empty for a sound recording. ``one_sided`` can be told of two-channel recordings only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pipeline.hearing.conversation import load_conversation
+    >>> quiet = Recording(np.zeros((2, 80000), np.float32), 8000, 10.0, "wav/alaw")
+    >>> [fault.kind for fault in faults(quiet, None, line=load_conversation().line)]
+    ['silent']
+    """
+    limits = limits or SoundnessLimits()
+    bounds = ActivityLimits(min_speech_s=limits.min_speech_s)
+    sides = [activity(channel, limits=bounds) for channel in to_16k(audio)]
+    found: list[Fault] = []
+    heard = [side.speech_s >= limits.min_speech_s for side in sides]
+    if not any(heard):
+        levels = ", ".join(f"{side.floor_db:.0f} dBFS" for side in sides)
+        found.append(
+            Fault(
+                "silent", f"nobody speaks in {audio.duration_s:.1f} s (line level {levels}); check the line"
+            )
+        )
+    elif not all(heard):
+        found.append(Fault("one_sided", _one_sided(sides, heard.index(False), call)))
+    codec = audio.codec.rpartition("/")[2]
+    peak = _CODEC_PEAK.get(codec, 1.0)
+    share = clipped_share(audio.samples, limits=replace(line, clip_level=line.clip_level * peak))
+    if share >= limits.clipped_share:
+        found.append(
+            Fault(
+                "clipped",
+                f"{share:.2%} of the samples stand at full scale (limit {limits.clipped_share:.2%}); "
+                "lower the recording level",
+            )
+        )
+    return tuple(found)
+
+
+def _one_sided(sides: list[Activity], empty: int, call: CallRecord | None) -> str:
+    side = f"channel {empty}"
+    if call is not None and call.agent_channel is not None:
+        side += " (agent)" if call.agent_channel == empty else " (customer)"
+    return f"nobody speaks on {side}, {sides[1 - empty].speech_s:.1f} s of speech on the other; check the tap"
