@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     )
     transcript_key: str | None = Field(
         None,
-        description="key of what was said: file:PATH, env:NAME or a key service; empty = columns not encrypted",
+        description="key of what was said: file:PATH, env:NAME, …; empty = columns not encrypted",
     )
     dispute_key: str | None = Field(
         None, description="key that lifts the masks over personal numbers: file:PATH, env:NAME, …"
