@@ -37,17 +37,20 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.schedules import Cron
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from pipeline.errors import StorageError, TransientError, ZhijianError
 from pipeline.night.run import BATCHES_IN_FLIGHT, Batch, BatchCount, Night, open_night
 from pipeline.night.summary import NightSummary, markdown_summary
+from pipeline.night.supervise import supervised
 from pipeline.settings import Settings, load_settings
 
 TIMEZONE = "Asia/Shanghai"
 NIGHTLY_CRON = "30 1 * * *"
 SERVER_START_S = 180.0
+# A night that is told to end stops its workers and keeps what is committed; the next one goes on there.
+STOP_GRACE_S = 20.0
 
 
 async def heals(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -169,14 +172,27 @@ def run_nightly(
 @cli.command("serve")
 def serve() -> None:
     """Serve the nightly deployment: every night at 01:30 Asia/Shanghai, one run at a time."""
-    with prefect_server():
-        nightly.serve(
-            name="nightly",
-            schedule=Cron(NIGHTLY_CRON, timezone=TIMEZONE),
-            limit=1,
-            tags=["zhijian"],
-            description="Hears and judges the calls that have not been scored yet.",
+    with prefect_server() as url:
+        typer.echo(f"Prefect API {url}, its pages at {url.removesuffix('/api')}; Ctrl-C stops serving.")
+        # In a process of its own: Prefect's runner may hang when it is told to end while a run is ending.
+        status = supervised(
+            [sys.executable, __file__, "serve-here"],
+            {**os.environ, "PREFECT_API_URL": url},
+            grace_s=STOP_GRACE_S,
         )
+    raise typer.Exit(status)
+
+
+@cli.command("serve-here", hidden=True)
+def serve_here() -> None:
+    """Serve against the server of the settings, in this process."""
+    nightly.serve(
+        name="nightly",
+        schedule=Cron(NIGHTLY_CRON, timezone=TIMEZONE),
+        limit=1,
+        tags=["zhijian"],
+        description="Hears and judges the calls that have not been scored yet.",
+    )
 
 
 @contextmanager
@@ -204,15 +220,18 @@ def prefect_server() -> Iterator[str]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - a fixed program
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
+    log_path = home / "server.log"
+    with log_path.open("ab") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - a fixed program
     try:
         deadline = time.monotonic() + SERVER_START_S
         while not _answers(url):
             if server.poll() is not None or time.monotonic() > deadline:
-                raise StorageError(f"the Prefect server at {url} did not start; run `prefect server start`")
+                raise StorageError(f"the Prefect server at {url} did not start; read {log_path}")
             time.sleep(0.5)
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield url
+        yield url
     finally:
         server.terminate()
         server.wait()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -106,9 +105,8 @@ def test_the_deployment_is_nightly_in_shanghai(monkeypatch):
     import flows
 
     served = {}
-    monkeypatch.setattr(flows, "prefect_server", nullcontext)
     monkeypatch.setattr(type(flows.nightly), "serve", lambda _self, **options: served.update(options))
-    flows.serve()
+    flows.serve_here()
     assert served["schedule"].timezone == "Asia/Shanghai"
     assert served["schedule"].cron == "30 1 * * *"
     assert served["limit"] == 1
