@@ -71,8 +71,8 @@ def audit_place(settings: Settings, *, results: str | os.PathLike[str] | None = 
     Returns
     -------
     AuditPlace
-        The setting ``audit``; else ``_audit`` in a local results folder that this user may write; else a
-        folder of the user's own state, one for each place of results.
+        The setting ``audit``; else ``_audit`` in a local results folder that exists and that this user may
+        write; else a folder of the user's own state, one for each place of results.
 
     Raises
     ------
@@ -248,10 +248,8 @@ def _who(who: str | None) -> dict[str, str]:
 
 
 def _writable(folder: Path) -> bool:
-    place = folder / "_audit"
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return os.access(place, os.W_OK | os.X_OK)
+    log = folder / "_audit"
+    return folder.is_dir() and os.access(log if log.exists() else folder, os.W_OK | os.X_OK)
 
 
 def _own_folder(place: str) -> Path:

@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from pipeline.audit import audit_place, checkpoint, record_refusal
 from pipeline.callrecords import read_call_records
-from pipeline.errors import ConfigError, InputError, WorkerDiedError
+from pipeline.errors import ConfigError, InputError, KeyMaterialError, WorkerDiedError
 from pipeline.night.account import Account
 from pipeline.night.plan import NightPlan, plan_night, recording_mark
 from pipeline.night.pool import HearingPool
@@ -137,7 +138,9 @@ class Night:
         AccountingError
             They do not add up.
         """
-        return self._account.close(self._store, model=self._settings.model)
+        summary = self._account.close(self._store, model=self._settings.model)
+        checkpoint(audit_place(self._settings))
+        return summary
 
     def stop(self) -> None:
         """End the worker processes; safe to call twice, and while a batch is being worked on."""
@@ -161,6 +164,8 @@ class Night:
                     threads=settings.threads_per_worker,
                     rulebook=settings.rulebook,
                     identity=settings.identity,
+                    audit=audit_place(settings),
+                    run_id=self.run_id,
                 )
                 workers = min(settings.worker_count(), max(1, len(self.plan.tasks)))
                 self._pool = HearingPool(setup, workers=workers, call_timeout_s=settings.call_timeout_s)
@@ -239,11 +244,16 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
             f"setting {', '.join(missing)} is empty; give it as a flag, in zhijian.toml or as ZHIJIAN_…"
         )
     started_at = datetime.now(UTC)
-    identity = open_identity(settings.identity)
+    try:
+        identity = open_identity(settings.identity)
+    except KeyMaterialError as error:
+        record_refusal(None, error, at=audit_place(settings), purpose="night")
+        raise
     check_weights(settings)
     table = read_call_records(settings.calls)
     recordings = list_recordings(settings.recordings)
     store = Store.open(settings.results, write=True)
+    checkpoint(audit_place(settings))  # a log that cannot be written stops the night before the first call
     run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     plan = plan_night(
         table,

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from pipeline.records import CallRecord, Hearing, Judgement
 from pipeline.vault.recordings import RecordingRef
 
 if TYPE_CHECKING:
+    from pipeline.audit import AuditPlace
     from pipeline.ports import Diarizer, Recognizer
     from pipeline.vault.keys import Identity
 
@@ -47,6 +49,8 @@ class WorkerSetup:
     threads: int
     rulebook: Path | None
     identity: Path | None
+    audit: AuditPlace | None = None
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,8 @@ class Ears:
         try:
             sealed = read_recording(task.recording)
             stage = "decrypt"
-            plain = decrypt(sealed.data, self._identity)
+            with self._recorded(task):
+                plain = decrypt(sealed.data, self._identity)
             stage = "decode"
             audio = decode(plain, extension=task.recording.audio_extension)
             stage = "hear"
@@ -148,6 +153,14 @@ class Ears:
         except Exception as error:  # noqa: BLE001 - one call's surprise must not end the night; it is quarantined
             return Failed(task, stage, "internal_error", describe_defect(error), False)
         return Scored(task, hearing, judgement)
+
+    def _recorded(self, task: CallTask) -> AbstractContextManager[None]:
+        """Record who opens this recording, before it is opened."""
+        if self._setup.audit is None:
+            return nullcontext()
+        from pipeline.audit import opening
+
+        return opening(task.call.call_id, at=self._setup.audit, purpose="night", why=self._setup.run_id)
 
 
 def describe_defect(error: Exception) -> str:

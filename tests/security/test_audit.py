@@ -315,6 +315,8 @@ def test_a_user_without_a_key_gets_one_of_their_own(tmp_path, monkeypatch):
 def test_where_openings_are_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     results = tmp_path / "results"
+    assert audit_place(Settings(results=str(results))).folder.is_relative_to(tmp_path / "state")
+    results.mkdir()
     assert audit_place(Settings(results=str(results))).folder == results / "_audit"
     assert audit_place(Settings(audit=tmp_path / "a"), results=results).folder == tmp_path / "a"
     remote = audit_place(Settings(results="s3://bucket/results")).folder
