@@ -10,11 +10,11 @@ KEY    := data_samples/keys/THROWAWAY-recordings.key
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test lint accuracy calibrate bench env models clean
+.PHONY: help demo test lint accuracy calibrate bench bench-hearing env models clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
-	@echo "make lint | accuracy | calibrate | bench | clean"
+	@echo "make lint | accuracy | calibrate | bench | bench-hearing | clean"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "zhijian needs Python 3.11 with pip; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -52,6 +52,10 @@ calibrate: env
 
 bench: env
 	@$(BIN)/python -m benchmarks.judging
+
+# ARGS="--set NAME=FOLDER --only NAME --quick --hours 1"
+bench-hearing: models
+	@$(BIN)/python -m benchmarks.hearing $(ARGS)
 
 clean:
 	rm -rf $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
