@@ -111,10 +111,29 @@ class Case:
         self._marks: dict[tuple[str, Role], Mapping[int, list[Mark]]] = {}
         self._searches: dict[tuple[str, Role], dict[int, list[Mark]]] = {}
         self._moments: dict[str, tuple[Moment, ...]] = {}
+        self._origin: Case | None = None
+        self._alike: frozenset[str] = frozenset()
+        self._alike_moments: frozenset[str] = frozenset()
+
+    def by(self, lexicon: Lexicon, *, phrases: frozenset[str], moments: frozenset[str]) -> Case:
+        """The same call by another lexicon, sharing what both hear alike.
+
+        Parameters
+        ----------
+        lexicon : Lexicon
+        phrases, moments : frozenset of str
+            Phrase sets and moments that are the same in both lexicons, and all that they depend on.
+        """
+        other = Case(self.hearing, self.call, lexicon)
+        if lexicon.matching is self.lexicon.matching:
+            other._origin, other._alike, other._alike_moments = self, phrases, moments
+        return other
 
     @cached_property
     def transcript(self) -> Transcript:
         """The words, indexed for phrase matching."""
+        if self._origin is not None:
+            return self._origin.transcript
         call = self.call
         return Transcript.of(
             self.hearing.turns, agent_name=call.agent_name, company=call.company, model=self.lexicon.matching
@@ -284,18 +303,23 @@ class Case:
         ]
 
     @cached_property
-    def _sound_index(self) -> SoundIndex:
-        return SoundIndex(self.transcript)
+    def sound_index(self) -> SoundIndex:
+        """The words, indexed for wordings."""
+        return SoundIndex(self.transcript) if self._origin is None else self._origin.sound_index
 
     def _worded(self, name: str, role: Role) -> Mapping[int, list[Mark]]:
+        if self._origin is not None and name in self._alike:
+            return self._origin._worded(name, role)
         known = self._marks.get((name, role))
         if known is None:
             phrase = self.lexicon.phrases[name]
-            hits = [hit_at(self.transcript, span) for span in self._sound_index.best(phrase.like, role)]
+            hits = [hit_at(self.transcript, span) for span in self.sound_index.best(phrase.like, role)]
             known = self._marks[name, role] = self._kept(phrase, hits, role, self._wording_limits)
         return known
 
     def _searched(self, name: str, role: Role, turns: tuple[int, ...]) -> Mapping[int, list[Mark]]:
+        if self._origin is not None and name in self._alike:
+            return self._origin._searched(name, role, turns)
         known = self._searches.setdefault((name, role), {})
         missing = [turn for turn in turns if turn not in known]
         if missing:
@@ -319,7 +343,7 @@ class Case:
         if not hits:
             return by_turn
         excused = self._wording_limits.accept
-        spans = self._sound_index.best(phrase.unless, role) if phrase.unless else []
+        spans = self.sound_index.best(phrase.unless, role) if phrase.unless else []
         taken = [hit_at(self.transcript, span) for span in spans if span.confidence >= excused]
         for hit in sorted(hits, key=lambda hit: (-hit.confidence, hit.start - hit.end)):
             if (hit.negated and "negated" in phrase.guard) or (hit.quoted and "quoted" in phrase.guard):
@@ -361,6 +385,8 @@ class Case:
 
     def moments(self, name: str) -> tuple[Moment, ...]:
         """Moments of one kind, in the order of time, close ones merged."""
+        if self._origin is not None and name in self._alike_moments:
+            return self._origin.moments(name)
         if name not in self._moments:
             kind = self.lexicon.moments[name]
             found = [moment for source in kind.sources for moment in self._from(source, kind)]

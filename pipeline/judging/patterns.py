@@ -23,7 +23,7 @@ A compiled pattern is the list of its *expansions*: every way to choose among al
 each a straight sequence of literals and slots.
 
 Table of contents: `PatternError`; `Literal`, `Digits`, `Name`, `Company`, `Duration`, `Gap`, `Element`;
-`parse_pattern`.
+`parse_pattern`, `alternatives`.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ _STRUCTURE = "()[]<>{}|&"
 # Whoever writes these believes that patterns are regular expressions; ignoring them would change the meaning.
 _REGEX = "?*+^$\\"
 _FULL_WIDTH = {"（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "｜": "|", "＆": "&"}
+_TOKEN = re.compile(r"\{[^}]*\}|[()\[\]<>|]")
 _SLOT = re.compile(r"(?P<name>[a-z_]+)\s*(?P<rest>.*)", re.DOTALL)
 _RANGE = re.compile(r":\s*(?P<low>\d{1,3})(?:\s*-\s*(?P<high>\d{1,3}))?\s*")
 _COMPARE = re.compile(r"(?P<sign><=|>=|<|>)\s*(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]+)\s*")
@@ -154,6 +155,25 @@ def parse_pattern(source: str, *, max_expansions: int, group_gap: int) -> tuple[
     if not all(sequence for branch in branches for sequence in branch):
         raise PatternError("the pattern can match nothing at all; give it words that must be said", 1)
     return branches
+
+
+def alternatives(source: str) -> tuple[str, ...]:
+    """The alternatives that stand at the top level of a pattern, as written.
+
+    Examples
+    --------
+    >>> alternatives("请问(您|你)|您好[啊|呀]")
+    ('请问(您|你)', '您好[啊|呀]')
+    """
+    found: list[str] = []
+    depth = begin = 0
+    for part in _TOKEN.finditer(source):  # signs inside a slot ({duration<=2min}) open nothing
+        token = part.group()
+        depth += (token in "([<") - (token in ")]>")
+        if token == "|" and depth == 0:
+            found.append(source[begin : part.start()])
+            begin = part.end()
+    return (*found, source[begin:])
 
 
 class _Parser:

@@ -1,26 +1,26 @@
 """What a changed rulebook would change: verdicts, agents and fatal calls that flip (规则预览).
 
-Only rules whose own text, phrases, moments or limits differ are judged again; a call is judged as a
-whole only if one of its verdicts flips, or if the scorecard itself differs.
+Only rules whose own text, phrases, moments or limits differ are judged again, and only in calls that the
+difference can concern (`pipeline.judging.changes`). A call is judged as a whole only if one of its verdicts
+changes what it counts for, or if the scorecard itself differs.
 
-Table of contents: `Flip`, `Preview`, `changed_rules`, `preview`, `combined`.
+Table of contents: `Flip`, `Rescored`, `Preview`, `preview`, `combined`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from pipeline.judging.case import Case
-from pipeline.judging.engine import judge, judge_rule
-from pipeline.judging.lexicon import Lexicon
-from pipeline.judging.rulebook import Rule, Rulebook
-from pipeline.records import CallRecord, Hearing
+from pipeline.judging.changes import Change, changes, phrase_diffs, same_moments, same_phrases
+from pipeline.judging.engine import judge_rule
+from pipeline.judging.rulebook import Rulebook
+from pipeline.judging.scoring import total
+from pipeline.records import CallRecord, Hearing, Verdict
 
 ABSENT = "absent"
-_NO_EFFECT = frozenset({"examples", "file", "line", "reading", "clause_text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +98,12 @@ def preview(calls: Iterable[tuple[Hearing, CallRecord]], before: Rulebook, after
         Taken one at a time, so that an archive needs no memory. Parts of an archive may be looked at
         in several processes and put together by `combined`.
     before, after : Rulebook
+
+    Notes
+    -----
+    The answer is that of judging every call in full by both books; what cannot differ is left out.
     """
-    pairs = changed_rules(before, after)
-    same_card = before.scorecard == after.scorecard and _weights(before) == _weights(after)
-    flips: list[Flip] = []
-    rescored: list[Rescored] = []
-    count = 0
-    for hearing, call in calls:
-        count += 1
-        found = list(_flips(hearing, call, pairs, before, after))
-        flips.extend(found)
-        if found or not same_card:
-            rescored.extend(_rescored(hearing, call, before, after))
-    return Preview(count, tuple(pairs), tuple(flips), tuple(rescored))
+    return _Comparison(before, after).over(calls)
 
 
 def combined(parts: Iterable[Preview]) -> Preview:
@@ -124,80 +117,104 @@ def combined(parts: Iterable[Preview]) -> Preview:
     )
 
 
-def changed_rules(before: Rulebook, after: Rulebook) -> dict[str, tuple[Rule | None, Rule | None]]:
-    """Rules that may judge differently, by id; None where a rulebook lacks the rule."""
-    old = {rule.id: rule for rule in before.rules}
-    new = {rule.id: rule for rule in after.rules}
-    return {
-        rule_id: (old.get(rule_id), new.get(rule_id))
-        for rule_id in dict.fromkeys((*old, *new))
-        if _effect(old.get(rule_id), before) != _effect(new.get(rule_id), after)
-    }
+class _Comparison:
+    """Two rulebooks, and what of a call can differ between them."""
+
+    def __init__(self, before: Rulebook, after: Rulebook) -> None:
+        self.before = before
+        self.after = after
+        self.changes = changes(before, after)
+        self.same_card = before.scorecard == after.scorecard and _weights(before) == _weights(after)
+        self.diffs = phrase_diffs(before.lexicon, after.lexicon)
+        self.phrases = same_phrases(before.lexicon, after.lexicon)
+        self.moments = same_moments(before.lexicon, after.lexicon, self.phrases)
+
+    def over(self, calls: Iterable[tuple[Hearing, CallRecord]]) -> Preview:
+        """Compare call by call."""
+        flips: list[Flip] = []
+        rescored: list[Rescored] = []
+        count = 0
+        for hearing, call in calls:
+            count += 1
+            found, changed = self._call(hearing, call)
+            flips.extend(found)
+            if changed is not None:
+                rescored.append(changed)
+        return Preview(count, tuple(change.rule_id for change in self.changes), tuple(flips), tuple(rescored))
+
+    def _call(self, hearing: Hearing, call: CallRecord) -> tuple[list[Flip], Rescored | None]:
+        old = Case(hearing, call, self.before.lexicon)
+        new = old.by(self.after.lexicon, phrases=self.phrases, moments=self.moments)
+        verdicts: dict[str, tuple[Verdict | None, Verdict | None]] = {}
+        for change in self._due(old):
+            one, other = change.before, change.after
+            verdicts[change.rule_id] = (
+                None if one is None else judge_rule(one, old, self.before),
+                None if other is None else judge_rule(other, new, self.after),
+            )
+        flips = [
+            flip for rule_id, pair in verdicts.items() if (flip := _flip(call, rule_id, *pair)) is not None
+        ]
+        if self.same_card and all(_counts(one) == _counts(other) for one, other in verdicts.values()):
+            return flips, None
+        return flips, self._rescored(old, new, verdicts)
+
+    def _due(self, case: Case) -> Iterator[Change]:
+        """Changed rules that this call can concern."""
+        touched: dict[str, bool] = {}
+        for change in self.changes:
+            if not change.concerns(case.call.direction):
+                continue
+            if change.phrases is None:
+                yield change
+                continue
+            for name in change.phrases:
+                if name not in touched:
+                    touched[name] = self.diffs[name].touches(case)
+            if any(touched[name] for name in change.phrases):
+                yield change
+
+    def _rescored(
+        self, old: Case, new: Case, verdicts: Mapping[str, tuple[Verdict | None, Verdict | None]]
+    ) -> Rescored | None:
+        """The call's two scores; a rule that judges alike by both books is judged once."""
+        changed = {change.rule_id for change in self.changes}
+        alike: dict[str, Verdict] = {}
+        first: list[Verdict] = []
+        for rule in self.before.rules:
+            pair = verdicts.get(rule.id)
+            known = pair[0] if pair is not None else None
+            if known is None:
+                known = alike[rule.id] = judge_rule(rule, old, self.before)
+            first.append(known)
+        second: list[Verdict] = []
+        for rule in self.after.rules:
+            pair = verdicts.get(rule.id)
+            known = pair[1] if pair is not None else None
+            if known is None and self.same_card and rule.id in alike and rule.id not in changed:
+                known = alike[rule.id]
+            second.append(known or judge_rule(rule, new, self.after))
+        was, is_ = total(first, self.before.scorecard), total(second, self.after.scorecard)
+        if was == is_:
+            return None
+        call = old.call
+        return Rescored(call.call_id, call.agent_id, was[0], is_[0], was[1], is_[1], was[2], is_[2])
 
 
-def _effect(rule: Rule | None, book: Rulebook) -> tuple[Any, ...] | None:
-    """Everything that a rule's verdict depends on, comparable."""
-    if rule is None:
+def _counts(verdict: Verdict | None) -> tuple[str, float, float, str] | None:
+    """What of a verdict enters the score."""
+    if verdict is None:
         return None
-    lexicon = book.lexicon
-    own = tuple(
-        (entry.name, getattr(rule, entry.name)) for entry in fields(rule) if entry.name not in _NO_EFFECT
-    )
-    names = set(_names((rule.due, rule.require, rule.each)))
-    moments = [lexicon.moments[name] for name in sorted(names) if name in lexicon.moments]
-    names |= set(_names(moments))
-    moments = [lexicon.moments[name] for name in sorted(names) if name in lexicon.moments]
-    words = tuple(_words(lexicon, name) for name in sorted(names) if name in lexicon.phrases)
-    shared = (lexicon.limits, lexicon.interruption, lexicon.fillers, lexicon.backchannels)
-    return own, tuple(moments), words, shared, id(lexicon.matching), book.scorecard.fatal_min_confidence
+    return verdict.verdict, verdict.weight, verdict.points, verdict.severity
 
 
-def _words(lexicon: Lexicon, name: str) -> tuple[Any, ...]:
-    phrase = lexicon.phrases[name]
-    written = tuple(tuple(each.source for each in part) for part in (phrase.like, phrase.say, phrase.unless))
-    by_sound = tuple(each.by_sound for each in phrase.like)
-    return phrase.id, phrase.name_zh, written, by_sound, phrase.guard, phrase.near
-
-
-def _names(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, tuple | list):
-        for part in node:
-            yield from _names(part)
-    elif is_dataclass(node):
-        for entry in fields(node):
-            yield from _names(getattr(node, entry.name))
+def _flip(call: CallRecord, rule_id: str, one: Verdict | None, other: Verdict | None) -> Flip | None:
+    before, after = one.verdict if one else ABSENT, other.verdict if other else ABSENT
+    told = other or one
+    if before == after or told is None:
+        return None
+    return Flip(call.call_id, call.agent_id, rule_id, told.name_zh, before, after, told.reason)
 
 
 def _weights(book: Rulebook) -> dict[str, tuple[float, str]]:
     return {rule.id: (rule.weight, rule.group) for rule in book.rules}
-
-
-def _flips(
-    hearing: Hearing,
-    call: CallRecord,
-    pairs: Mapping[str, tuple[Rule | None, Rule | None]],
-    before: Rulebook,
-    after: Rulebook,
-) -> Iterator[Flip]:
-    cases = (Case(hearing, call, before.lexicon), Case(hearing, call, after.lexicon))
-    for rule_id, rules in pairs.items():
-        kinds, reason, name = [], "", ""
-        for rule, case, book in zip(rules, cases, (before, after), strict=True):
-            if rule is None:
-                kinds.append(ABSENT)
-                continue
-            verdict = judge_rule(rule, case, book)
-            kinds.append(verdict.verdict)
-            reason, name = verdict.reason, verdict.name_zh
-        if kinds[0] != kinds[1]:
-            yield Flip(call.call_id, call.agent_id, rule_id, name, kinds[0], kinds[1], reason)
-
-
-def _rescored(hearing: Hearing, call: CallRecord, before: Rulebook, after: Rulebook) -> Iterator[Rescored]:
-    old, new = judge(hearing, call, before), judge(hearing, call, after)
-    if (old.score, old.grade, old.fatal) != (new.score, new.grade, new.fatal):
-        yield Rescored(
-            call.call_id, call.agent_id, old.score, new.score, old.grade, new.grade, old.fatal, new.fatal
-        )

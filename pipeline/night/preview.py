@@ -46,13 +46,12 @@ def preview_archive(
     ResultsError
         There is no such results folder.
     """
-    load_rulebook(after)
-    load_rulebook(before)
+    books = load_rulebook(before), load_rulebook(after)
     calls = Store.open(results).read("scores", columns=("call_id",), dates=dates).num_rows
     shares = max(1, min(workers, calls // _WORTH_A_PROCESS))
-    part = partial(_part, results, after=after, before=before, dates=dates, shares=shares)
     if shares == 1:
-        return part(number=0)
+        return preview(stored_hearings(Store.open(results), dates=dates), *books)
+    part = partial(_part, results, after=after, before=before, dates=dates, shares=shares)
     with ProcessPoolExecutor(shares, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(part, number=number) for number in range(shares)]
         return combined(future.result() for future in futures)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from pipeline.callrecords import from_json
 from pipeline.errors import InputError
@@ -117,22 +118,73 @@ class _ByCall:
         return [batch.slice(start, length) for batch, start, length in spans]
 
 
+class _Words(Sequence[Word]):
+    """A turn's words, read when somebody first looks at them; equal to the tuple of them.
+
+    Most questions to an archive need what was said, and few when each word was: a night has millions.
+    """
+
+    __slots__ = ("_from", "_source", "_to")
+
+    def __init__(self, source: _CallWords, start: int, end: int) -> None:
+        self._source, self._from, self._to = source, start, end
+
+    def _all(self) -> tuple[Word, ...]:
+        return self._source.words[self._from : self._to]
+
+    def __len__(self) -> int:
+        return self._to - self._from
+
+    @overload
+    def __getitem__(self, place: int) -> Word: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Word, ...]: ...
+    def __getitem__(self, place: int | slice) -> Word | tuple[Word, ...]:
+        return self._all()[place]
+
+    def __iter__(self) -> Iterator[Word]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, _Words) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
+class _CallWords:
+    """The words of a call's turns, still as Arrow columns."""
+
+    def __init__(self, column: pa.ListArray) -> None:
+        self._column = column
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        flat = self._column.flatten()
+        columns = [flat.field(name).to_pylist() for name in _WORD_COLUMNS]
+        return tuple(Word(*values) for values in zip(*columns, strict=True))
+
+
 def _turns(parts: Sequence[pa.RecordBatch]) -> tuple[Turn, ...]:
     found: list[tuple[int, Turn]] = []
     for part in parts:
         words = part["words"]
-        flat = words.flatten()
-        heard = [
-            Word(*values)
-            for values in zip(*(flat.field(name).to_pylist() for name in _WORD_COLUMNS), strict=True)
-        ]
+        source = _CallWords(words)
         end = 0
         columns = [part[name].to_pylist() for name in ("turn", *_TURN_COLUMNS)]
         for count, index, *values in zip(words.value_lengths().to_pylist(), *columns, strict=True):
             start, end = end, end + count
-            named = dict(zip(_TURN_COLUMNS, values, strict=True))
-            found.append((index, Turn(**named, words=tuple(heard[start:end]))))
+            said = cast("tuple[Word, ...]", _Words(source, start, end) if count else ())
+            found.append((index, _turn(values, said)))
     return tuple(turn for _, turn in sorted(found, key=_index))
+
+
+def _turn(values: Sequence[Any], words: tuple[Word, ...]) -> Turn:
+    role, start_s, end_s, text, spoken, raw, confidence, loudness_db, pitch_hz = values
+    return Turn(role, start_s, end_s, text, spoken, raw, confidence, words, loudness_db, pitch_hz)
 
 
 def _events(parts: Sequence[pa.RecordBatch]) -> tuple[Event, ...]:

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 import pytest
 
-from pipeline.judging.preview import changed_rules, combined, preview
+from pipeline.judging.changes import changed_rules
+from pipeline.judging.preview import combined, preview
 from pipeline.judging.rulebook import Rulebook, load_rulebook
 from pipeline.records import CallRecord, Hearing, Turn
 
