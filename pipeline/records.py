@@ -7,7 +7,8 @@ Times are seconds from the start of the recording (``_s``), rates are per minute
 ``agent`` (坐席) and ``customer`` (客户) everywhere. ``None`` means "not known", which is
 never the same as zero.
 
-Table of contents: `Word`, `Turn`, `Event`, `ModelId`, `Hearing` (what was heard);
+Table of contents: `Word`, `Turn`, `Event`, `ModelId`, `PhraseQuestion`, `PhraseEvidence`, `Hearing` (what was
+heard);
 `CallRecord` (随录参数); `Evidence`, `Verdict`, `Measures`, `Judgement` (what was decided).
 """
 
@@ -130,6 +131,58 @@ class ModelId:
 
 
 @dataclass(frozen=True, slots=True)
+class PhraseQuestion:
+    """A place where the words alone do not settle whether a phrase was said.
+
+    Attributes
+    ----------
+    phrase : str
+        Id of the phrase set in the rulebook.
+    role : {"agent", "customer"}
+    turn : int
+        Index of the turn in which the place lies.
+    from_s, to_s : float
+        The stretch of the recording to listen to.
+    start_s, end_s : float
+        The place itself, inside that stretch.
+    prefix, heard : str
+        What was recognised in the stretch before the place, and at the place.
+    spellings : tuple of str
+        What may have been said there, Chinese, numbers as read aloud.
+    """
+
+    phrase: str
+    role: Role
+    turn: int
+    from_s: float
+    to_s: float
+    start_s: float
+    end_s: float
+    prefix: str
+    heard: str
+    spellings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseEvidence:
+    """What the audio itself says to a `PhraseQuestion`: the better spelling, and how well it fits.
+
+    Attributes
+    ----------
+    c_rel : float
+        Mean log probability per token of the spelling in its context, minus that of what was recognised
+        there. Near 0 or above: it was said; far below: it was not.
+    """
+
+    phrase: str
+    role: Role
+    start_s: float
+    end_s: float
+    spelling: str
+    c_rel: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hearing:
     """All that was heard in one recording; judging needs nothing else of the audio.
 
@@ -158,6 +211,8 @@ class Hearing:
     notes : tuple of str
         What a person should know of the recording, as stable codes: ``dual_mono``, ``crosstalk``,
         ``one_sided``, ``agent_channel_contradicted``, ``third_voice``.
+    phrases : tuple of PhraseEvidence
+        Second opinions of the audio on doubtful phrases, sorted by time.
     stage_s : mapping of str to float
         CPU seconds spent by stage; for the run report, not part of any receipt.
     """
@@ -176,6 +231,7 @@ class Hearing:
     models: tuple[ModelId, ...] = ()
     settings_hash: str = ""
     notes: tuple[str, ...] = ()
+    phrases: tuple[PhraseEvidence, ...] = ()
     stage_s: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
