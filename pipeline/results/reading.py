@@ -6,21 +6,17 @@ Table of contents: `read`, `scan`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
-from pipeline.errors import InputError, ResultsError
-from pipeline.results.schemas import BY_CALL, PARTITION, check_table, schema_of, with_partition
-from pipeline.results.storage import DataFile, Storage
-
-_FORMAT = ds.ParquetFileFormat(
-    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-)
-_PARTITIONING = ds.partitioning(pa.schema([PARTITION]), flavor="hive")
+from pipeline.errors import InputError
+from pipeline.results.parquet import is_whole, open_files
+from pipeline.results.schemas import BY_CALL, check_table, schema_of, with_partition
+from pipeline.results.storage import DamagedResultsError, DataFile, Storage
 
 
 def read(
@@ -38,17 +34,14 @@ def read(
     score_files = _of_dates(storage.files("scores"), dates)
     files = score_files if table == "scores" else _of_dates(storage.files(table), dates)
     if not latest or table not in BY_CALL:
-        return scan(table, files, columns=columns, call_ids=call_ids)
+        return scan(table, files, columns=columns, call_ids=call_ids, filesystem=storage.filesystem)
     wanted = columns if columns is None else list(dict.fromkeys([*columns, "call_id", "version"]))
-    found = scan(table, files, columns=wanted, call_ids=call_ids)
-    keys = (
-        found
-        if table == "scores"
-        else scan("scores", score_files, columns=("call_id", "version"), call_ids=call_ids)
-    )
+    scanned = partial(scan, call_ids=call_ids, filesystem=storage.filesystem)
+    found = scanned(table, files, columns=wanted)
+    keys = found if table == "scores" else scanned("scores", score_files, columns=("call_id", "version"))
     if dates is not None:
         # A call whose date was corrected has its newer version in a partition that is not read here.
-        moved = scan("moves", _of_dates(storage.files("moves"), dates), call_ids=call_ids)
+        moved = scanned("moves", _of_dates(storage.files("moves"), dates))
         keys = pa.concat_tables([keys.select(["call_id", "version"]), moved.select(["call_id", "version"])])
     newest = keys.group_by("call_id").aggregate([("version", "max")])
     mask = pc.is_in(
@@ -65,6 +58,7 @@ def scan(
     *,
     columns: Sequence[str] | None = None,
     call_ids: Collection[str] | None = None,
+    filesystem: Any = None,
 ) -> pa.Table:
     """Read the given files of a dataset.
 
@@ -72,8 +66,10 @@ def scan(
     ------
     InputError
         If a column does not exist.
-    ResultsError
-        If a file is damaged.
+    DamagedResultsError
+        If files are damaged; it names them.
+    FileNotFoundError
+        If a file was replaced since it was listed.
     """
     schema = with_partition(schema_of(table))
     names = list(schema.names if columns is None else columns)
@@ -89,18 +85,11 @@ def scan(
     if call_ids is not None:
         condition = pc.field("call_id").isin(pa.array(sorted(call_ids), pa.string()))
     try:
-        dataset = ds.dataset(
-            paths,
-            schema=schema,
-            format=_FORMAT,
-            partitioning=_PARTITIONING,
-            partition_base_dir=str(Path(paths[0]).parent.parent),
-        )
-        return dataset.to_table(columns=names, filter=condition)
+        return open_files(paths, schema, filesystem).to_table(columns=names, filter=condition)
+    except FileNotFoundError:
+        raise  # compacted meanwhile; whoever listed the files lists them again
     except (pa.ArrowException, OSError) as error:
-        raise ResultsError(
-            f"{_damaged(paths)}: cannot be read ({type(error).__name__}); restore it from a backup"
-        ) from error
+        raise DamagedResultsError(_damaged(paths, filesystem), cause=type(error).__name__) from error
 
 
 def _of_dates(files: Sequence[DataFile], dates: Collection[str | None] | None) -> list[DataFile]:
@@ -111,10 +100,7 @@ def _key(call_ids: pa.ChunkedArray, versions: pa.ChunkedArray) -> pa.ChunkedArra
     return pc.binary_join_element_wise(call_ids, versions.cast(pa.string()), "\0")
 
 
-def _damaged(paths: Sequence[str]) -> str:
-    for path in paths:
-        try:
-            pq.ParquetFile(path, page_checksum_verification=True).read()
-        except (pa.ArrowException, OSError):
-            return path
-    return f"{Path(paths[0]).parents[1]}"
+def _damaged(paths: Sequence[str], filesystem: Any) -> list[str]:
+    return [path for path in paths if not is_whole(path, filesystem)] or [
+        str(PurePosixPath(paths[0]).parents[1])
+    ]

@@ -1,7 +1,6 @@
 """Records into Arrow tables: one function a dataset.
 
-Table of contents: `scores`, `verdicts`, `turns`, `events`, `hearings`, `moves`, `quarantine`, `runs`;
-`parquet`.
+Table of contents: `scores`, `verdicts`, `turns`, `events`, `hearings`, `moves`, `quarantine`, `runs`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.callrecords import as_json, record_hash
 from pipeline.errors import InputError
@@ -216,13 +214,6 @@ BY_CALL: Mapping[str, Callable[[Numbered], pa.Table]] = {
     "scores": scores,
 }
 """Datasets keyed by call. Scores come last: a call counts as stored once its score is in place."""
-
-
-def parquet(table: pa.Table) -> bytes:
-    """Write the table as the bytes of a zstd-compressed Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=3, write_page_checksum=True)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def _table(name: str, columns: Mapping[str, Any]) -> pa.Table:

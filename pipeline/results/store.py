@@ -11,19 +11,28 @@ Table of contents: `Store`.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.errors import DuplicateCallError, InputError, ResultsError
+from pipeline.errors import DuplicateCallError, InputError, ResultsError, StorageError
 from pipeline.results.entries import Committed, Fingerprint, QuarantineRow, RunRow, ScoredCall
-from pipeline.results.storage import DataFile, LocalStorage, NewFile, Storage
+from pipeline.results.folder import LocalStorage
+from pipeline.results.packing import call_files, files_of, quarantine_files, run_file
+from pipeline.results.storage import CommitConflictError, DataFile, NewFile, Storage
 from pipeline.vault.places import is_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.results.upkeep import Compacted, Damaged
+
+T = TypeVar("T")
+_TRIES = 40
+_BACKOFF_S = 0.01
 _FINGERPRINT_COLUMNS = (
     "call_id",
     "version",
@@ -70,11 +79,12 @@ class Store:
         Parameters
         ----------
         root : path
+            Local folder, or fsspec URI of an object storage.
         write : bool
             Make the folder if needed, try that it can be written, finish what an interrupted run
             left. Without it nothing is touched.
         lock_timeout_s : float
-            How long a commit waits for another run's commit.
+            How long a commit waits for another run's commit (local folder).
         checkpoint : callable, optional
             Called at every step of a commit, for tests.
 
@@ -86,12 +96,16 @@ class Store:
             If it is full or storage fails.
         """
         place = os.fspath(root)
+        storage: Storage
         if is_uri(place):
-            raise ResultsError(f"{place}: results can be kept in a local folder only; give a path")
-        storage = LocalStorage(Path(place), lock_timeout_s=lock_timeout_s, checkpoint=checkpoint)
+            from pipeline.results.objects import ObjectStorage
+
+            storage = ObjectStorage(place, checkpoint=checkpoint)
+        else:
+            storage = LocalStorage(Path(place), lock_timeout_s=lock_timeout_s, checkpoint=checkpoint)
         if write:
             storage.prepare()
-        elif not Path(place).is_dir():
+        elif not storage.exists():
             raise ResultsError(f"{place}: no such results folder; `zhijian score` makes one")
         return cls(storage, place=place)
 
@@ -109,11 +123,15 @@ class Store:
         -------
         dict of str to Fingerprint
         """
-        if call_ids is None:
-            return self._scan_fingerprints(None, self._storage.files("hearings"))
-        wanted = frozenset(call_ids)
-        files = self._storage.files("hearings")
-        known = self._scan_fingerprints(wanted, files)
+        wanted = None if call_ids is None else frozenset(call_ids)
+
+        def look() -> tuple[list[DataFile], dict[str, Fingerprint]]:
+            files = self._storage.files("hearings")
+            return files, self._scan_fingerprints(wanted, files)
+
+        files, known = self._listed(look)
+        if wanted is None:
+            return known
         self._watched, self._known, self._seen = wanted, known, {file.path for file in files}
         self._generation = -1  # the next commit looks for newer files
         return dict(known)
@@ -182,8 +200,10 @@ class Store:
         """
         from pipeline.results import reading
 
-        return reading.read(
-            self._storage, table, columns=columns, dates=dates, call_ids=call_ids, latest=latest
+        return self._listed(
+            lambda: reading.read(
+                self._storage, table, columns=columns, dates=dates, call_ids=call_ids, latest=latest
+            )
         )
 
     def is_empty(self) -> bool:
@@ -216,21 +236,23 @@ class Store:
         ids = [entry.call.call_id for entry in scored]
         if len(set(ids)) != len(ids):
             raise InputError("a call stands twice in one commit; commit its versions one after the other")
-        with self._storage.exclusive():
-            self._refresh(frozenset(ids))
-            numbered: list[tuple[ScoredCall, int]] = []
-            dropped: list[str] = []
-            for entry in scored:
-                known = self._known.get(entry.call.call_id)
-                version = known.version if known else 0
-                if version > entry.supersedes:
-                    dropped.append(entry.call.call_id)
-                else:
-                    numbered.append((entry, version + 1))
-            failures = self._continued(quarantined)
-            moved = self._moves(numbered)
-            self._storage.commit([*_call_files(numbered, moved), *_quarantine_files(failures)])
-            self._remember(numbered, failures)
+        return self._transact(lambda: self._commit(scored, quarantined))
+
+    def _commit(self, scored: Sequence[ScoredCall], quarantined: Sequence[QuarantineRow]) -> Committed:
+        self._refresh(frozenset(entry.call.call_id for entry in scored))
+        numbered: list[tuple[ScoredCall, int]] = []
+        dropped: list[str] = []
+        for entry in scored:
+            known = self._known.get(entry.call.call_id)
+            version = known.version if known else 0
+            if version > entry.supersedes:
+                dropped.append(entry.call.call_id)
+            else:
+                numbered.append((entry, version + 1))
+        failures = self._continued(quarantined)
+        moved = self._moves(numbered)
+        self._storage.commit([*call_files(numbered, moved), *quarantine_files(failures)])
+        self._remember(numbered, failures)
         return Committed(
             versions={entry.call.call_id: version for entry, version in numbered},
             dropped=tuple(dropped),
@@ -239,15 +261,7 @@ class Store:
 
     def record_run(self, run: RunRow) -> None:
         """Append the summary of a run."""
-        from pipeline.results import rows
-
-        day = run.started_at.date().isoformat()
-        content = rows.parquet(rows.runs([run]))
-        with self._storage.exclusive():
-            before = self._storage.generation()
-            self._storage.commit([NewFile("runs", day, content)])
-            if self._generation == before:
-                self._generation = self._storage.generation()
+        self._append([run_file(run)])
 
     def append(self, rows: Mapping[str | None, pa.Table], table: str) -> None:
         """Append rows to a dataset without versions (``reviews``), all of them or none.
@@ -258,16 +272,79 @@ class Store:
             With the dataset's own schema.
         table : str
         """
-        from pipeline.results import rows as writing
+        self._append(files_of(table, rows))
 
-        files = [NewFile(table, day, writing.parquet(part)) for day, part in rows.items() if part.num_rows]
-        with self._storage.exclusive():
+    def _append(self, files: Sequence[NewFile]) -> None:
+        def commit() -> None:
             before = self._storage.generation()
             self._storage.commit(files)
             if self._generation == before:
                 self._generation = self._storage.generation()
 
+        self._transact(commit)
+
+    # Upkeep -------------------------------------------------------------------------------------
+
+    def compact(self, *, dates: Collection[str | None] | None = None) -> Iterator[Compacted]:
+        """Put many small files into few; see `pipeline.results.upkeep.compact`.
+
+        Yields
+        ------
+        Compacted
+            After each partition; last, what interrupted writers had left behind and was removed.
+        """
+        from pipeline.results.upkeep import Compacted, compact
+
+        yield from compact(self._storage, dates=dates)
+        orphans = self._storage.tidy()
+        if orphans:
+            yield Compacted(0, 0, 0, orphans)
+
+    def set_aside_damaged(
+        self, dates: Collection[str | None] = (), *, paths: Collection[str] = (), run_id: str | None = None
+    ) -> list[Damaged]:
+        """Find damaged files of these partitions and set them aside; see `pipeline.results.upkeep`.
+
+        Parameters
+        ----------
+        dates : collection of str
+            Partitions to read through.
+        paths : collection of str
+            Files that are known to be damaged.
+        run_id : str, optional
+
+        Returns
+        -------
+        list of Damaged
+            Their calls are unknown to the store from now on.
+        """
+        from pipeline.results.upkeep import damaged_names, set_aside
+
+        bad = {*paths, *(damaged_names(self._storage, dates) if dates else ())}
+        if not bad:
+            return []
+        done = set_aside(self._storage, bad, run_id=run_id)
+        self._watched, self._known, self._seen, self._generation = frozenset(), {}, set(), -1
+        return done
+
     # Inside -------------------------------------------------------------------------------------
+
+    def _transact(self, work: Callable[[], T]) -> T:
+        """Work on what is committed; once more where somebody else was faster."""
+        for attempt in range(_TRIES):
+            try:
+                with self._storage.exclusive():
+                    return work()
+            except (CommitConflictError, FileNotFoundError):
+                time.sleep(_BACKOFF_S * attempt * (1 + os.getpid() % 7))
+        raise StorageError(f"{self.place}: other runs kept committing first; repeat")
+
+    def _listed(self, read: Callable[[], T]) -> T:
+        """Read listed files; list them anew when they were compacted in between."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                return read()
+        raise StorageError(f"{self.place}: files come and go while they are read; repeat")
 
     def _refresh(self, ids: frozenset[str]) -> None:
         """Take in what others have committed. Only under the lock."""
@@ -341,7 +418,13 @@ class Store:
     ) -> dict[str, Fingerprint]:
         from pipeline.results import reading
 
-        table = reading.scan("hearings", files, columns=_FINGERPRINT_COLUMNS, call_ids=wanted)
+        table = reading.scan(
+            "hearings",
+            files,
+            columns=_FINGERPRINT_COLUMNS,
+            call_ids=wanted,
+            filesystem=self._storage.filesystem,
+        )
         columns: list[list[Any]] = [table[name].to_pylist() for name in _FINGERPRINT_COLUMNS]
         found: dict[str, Fingerprint] = {}
         for call_id, version, sha256, size, stamp, record, day in zip(*columns, strict=True):
@@ -353,7 +436,10 @@ class Store:
     def _latest_quarantine(self) -> dict[tuple[str | None, str], QuarantineRow]:
         from pipeline.results import reading
 
-        table = reading.scan("quarantine", self._storage.files("quarantine"))
+        storage = self._storage
+        table = self._listed(
+            lambda: reading.scan("quarantine", storage.files("quarantine"), filesystem=storage.filesystem)
+        )
         latest: dict[tuple[str | None, str], QuarantineRow] = {}
         for values in table.to_pylist():
             row = QuarantineRow(**values)
@@ -365,35 +451,3 @@ class Store:
 
 def _microseconds(row: QuarantineRow) -> int:
     return round(row.last_seen.timestamp() * 1_000_000)
-
-
-def _call_files(
-    numbered: Sequence[tuple[ScoredCall, int]], moves: Mapping[str, Sequence[tuple[str, int]]]
-) -> Iterable[NewFile]:
-    if not numbered:
-        return
-    from pipeline.results import rows
-
-    for day, gone in sorted(moves.items()):
-        yield NewFile("moves", day, rows.parquet(rows.moves(gone)))
-
-    by_date: dict[str, list[tuple[ScoredCall, int]]] = {}
-    for entry, version in numbered:
-        by_date.setdefault(entry.call.started_at.date().isoformat(), []).append((entry, version))
-    for name, build in rows.BY_CALL.items():
-        for day, calls in sorted(by_date.items()):
-            table = build(calls)
-            if table.num_rows:
-                yield NewFile(name, day, rows.parquet(table))
-
-
-def _quarantine_files(failures: Sequence[QuarantineRow]) -> Iterable[NewFile]:
-    if not failures:
-        return
-    from pipeline.results import rows
-
-    by_date: dict[str | None, list[QuarantineRow]] = {}
-    for row in failures:
-        by_date.setdefault(row.call_date.isoformat() if row.call_date else None, []).append(row)
-    for day, group in by_date.items():
-        yield NewFile("quarantine", day, rows.parquet(rows.quarantine(group)))
