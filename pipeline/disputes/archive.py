@@ -1,9 +1,9 @@
-"""Every rulebook that ever judged a call, kept beside the results and found by its hash.
+"""Every rulebook that ever judged a call, kept among the results and found by its hash.
 
 Conventions
 -----------
-``RESULTS/rulebooks/<hash>/`` holds the files of one rulebook, ``archived.json`` in it says its version
-and from which day on it was in force. A folder appears whole or not at all and is never changed.
+Dataset ``rulebooks`` holds the bytes of each rulebook's files, and dated rows that say from which day
+on it was in force. Rows are only ever added.
 
 Table of contents: `ArchivedRulebook`, `archive_rulebook`, `archived_rulebooks`, `rulebook_by_hash`,
 `rules_of_day`.
@@ -11,15 +11,15 @@ Table of contents: `ArchivedRulebook`, `archive_rulebook`, `archived_rulebooks`,
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import uuid
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from pipeline.errors import InputError, ResultsError, StorageError
+from pipeline.errors import InputError, ResultsError
 from pipeline.judging.rulebook import (
     MATCHING_FILES,
     SHARED_FILES,
@@ -29,10 +29,9 @@ from pipeline.judging.rulebook import (
 )
 from pipeline.results.store import Store
 
-FOLDER = "rulebooks"
+TABLE = "rulebooks"
 PROMPT_DAYS = 3
 """A call that is scored within so many days was scored by the night of its day (weekends included)."""
-_META = "archived.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +43,22 @@ class ArchivedRulebook:
     in_force_from : date or None
         Local day from which on new calls were judged by it; None if only single calls ever were.
     version, hash : str
-    folder : Path
     """
 
     in_force_from: date | None
     version: str
     hash: str
-    folder: Path
 
 
 def archive_rulebook(
     store: Store, folder: Path | None = None, *, in_force_from: date | None = None
 ) -> ArchivedRulebook:
-    """Keep a copy of a rulebook's files under its hash; files that are there already stay as they are.
+    """Keep a rulebook's files under its hash; one that is there already is not stored again.
 
     Parameters
     ----------
     store : Store
-        The results it judges calls for.
+        The results it judges calls for, opened for writing.
     folder : Path or None
         None is the rulebook that ships.
     in_force_from : date, optional
@@ -73,45 +70,41 @@ def archive_rulebook(
     RulebookError
         The rulebook has problems.
     StorageError
-        The copy could not be written.
+        It could not be stored.
     """
+    import pyarrow as pa
+
+    from pipeline.results.schemas import schema_of
+
     book = load_rulebook(folder)
-    target = Path(store.place) / FOLDER / book.hash
-    if (target / _META).is_file():
-        known = _read(target)
-        if in_force_from is None or known.in_force_from is not None:
-            return known
-        _write_meta(target, book, in_force_from)
-        return _read(target)
-    draft = target.parent / f"_draft-{uuid.uuid4().hex}"
-    try:
-        for source, name in _files(folder or shipped_folder()):
-            place = draft / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place)
-        _write_meta(draft, book, in_force_from)
-        if load_rulebook(draft).hash != book.hash:
-            raise StorageError(f"{folder or shipped_folder()}: changed while it was archived; repeat")
-        try:
-            draft.rename(target)
-        except OSError:
-            if not (target / _META).is_file():  # else another run was faster
-                raise
-    except OSError as error:
-        raise StorageError(
-            f"{target}: the rulebook cannot be archived ({error.strerror}); free space or permissions, repeat"
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return _read(target)
+    known = {entry.hash: entry for entry in archived_rulebooks(store)}.get(book.hash)
+    rows: list[Mapping[str, Any]] = []
+    if known is None:
+        files = {name: path.read_bytes() for path, name in _files(folder or shipped_folder())}
+        if _load(tuple(sorted(files.items()))).hash != book.hash:
+            raise ResultsError(f"{folder or shipped_folder()}: changed while it was archived; repeat")
+        rows += [_row(book, name, content, None) for name, content in sorted(files.items())]
+    if in_force_from is not None and (known is None or known.in_force_from is None):
+        rows.append(_row(book, "", b"", in_force_from))
+    if rows:
+        store.append(
+            {None: pa.Table.from_pylist([dict(row) for row in rows], schema=schema_of(TABLE))}, TABLE
+        )
+    first = known.in_force_from if known is not None and known.in_force_from else in_force_from
+    return ArchivedRulebook(first, book.version, book.hash)
 
 
 def archived_rulebooks(store: Store) -> list[ArchivedRulebook]:
     """All rulebooks of the archive, by the day they came into force; those that never were come last."""
-    folder = Path(store.place) / FOLDER
-    if not folder.is_dir():
-        return []
-    found = [_read(Path(entry.path)) for entry in os.scandir(folder) if not entry.name.startswith("_")]
+    columns = ("rulebook_hash", "rulebook_version", "in_force_from")
+    versions: dict[str, str] = {}
+    days: dict[str, date] = {}
+    for row in store.read(TABLE, columns=columns, latest=False).to_pylist():
+        key, day = row["rulebook_hash"], row["in_force_from"]
+        versions[key] = row["rulebook_version"]
+        if day is not None:
+            days[key] = min(day, days.get(key, day))
+    found = [ArchivedRulebook(days.get(key), version, key) for key, version in versions.items()]
     return sorted(found, key=lambda entry: (entry.in_force_from or date.max, entry.version, entry.hash))
 
 
@@ -135,14 +128,18 @@ def rulebook_by_hash(store: Store, rulebook_hash: str, *, current: Path | None =
     ResultsError
         The archived files were changed: they no longer give the hash they stand under.
     """
-    if not rulebook_hash.isalnum():
-        raise InputError(f"rulebook hash {rulebook_hash!r}: expected hexadecimal digits")
-    folder = Path(store.place) / FOLDER / rulebook_hash
-    if (folder / _META).is_file():
-        book = load_rulebook(folder)
+    table = store.read(TABLE, columns=("rulebook_hash", "file", "content"), latest=False)
+    files = {
+        row["file"]: row["content"]
+        for row in table.to_pylist()
+        if row["rulebook_hash"] == rulebook_hash and row["file"]
+    }
+    if files:
+        book = _load(tuple(sorted(files.items())))
         if book.hash != rulebook_hash:
             raise ResultsError(
-                f"{folder}: its files give the hash {book.hash[:12]}; they were changed, restore them"
+                f"{store.place}: the archived files of rulebook {rulebook_hash[:12]} give the hash "
+                f"{book.hash[:12]}; they were changed, restore {TABLE}/ from a backup"
             )
         return book
     book = load_rulebook(current)
@@ -183,28 +180,32 @@ def rules_of_day(
     book = rulebook_by_hash(store, wanted, current=current)
     if book is None:
         raise ResultsError(
-            f"{store.place}: the rulebook of that day ({wanted[:12]}) is neither in {FOLDER}/ nor the one "
+            f"{store.place}: the rulebook of that day ({wanted[:12]}) is neither in {TABLE}/ nor the one "
             "in use; give its folder with --rulebook"
         )
     return book
 
 
-def _write_meta(folder: Path, book: Rulebook, day: date | None) -> None:
-    meta = {"hash": book.hash, "version": book.version, "in_force_from": day.isoformat() if day else None}
-    draft = folder / f"_{_META}-{uuid.uuid4().hex}"
-    draft.write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-    draft.replace(folder / _META)
+def _row(book: Rulebook, file: str, content: bytes, day: date | None) -> Mapping[str, Any]:
+    return {
+        "rulebook_hash": book.hash,
+        "rulebook_version": book.version,
+        "file": file,
+        "content": content,
+        "in_force_from": day,
+    }
 
 
-def _read(folder: Path) -> ArchivedRulebook:
-    try:
-        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
-        day = date.fromisoformat(meta["in_force_from"]) if meta["in_force_from"] else None
-        return ArchivedRulebook(day, str(meta["version"]), str(meta["hash"]), folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultsError(
-            f"{folder / _META}: is unreadable ({type(error).__name__}); restore it from a backup"
-        ) from error
+@lru_cache(maxsize=8)
+def _load(files: tuple[tuple[str, bytes], ...]) -> Rulebook:
+    with tempfile.TemporaryDirectory(prefix="zhijian-rulebook-") as place:
+        for name, content in files:
+            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+                raise InputError(f"archived rulebook names the file {name!r}; expected a path inside it")
+            path = Path(place) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return load_rulebook(Path(place))
 
 
 def _files(folder: Path) -> list[tuple[Path, str]]:

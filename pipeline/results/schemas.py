@@ -288,6 +288,20 @@ _REVIEWS = (
     Column("source", _TEXT, "excel | python | cli", "How it was entered", "来源"),
 )
 
+_RULEBOOKS = (
+    Column("rulebook_hash", _TEXT, _SHA, "Hash of the rulebook", "规则哈希"),
+    Column("rulebook_version", _TEXT, _TEXT_UNIT, "Version of the rulebook", "规则版本"),
+    Column("file", _TEXT, "path", "File of the rulebook; empty in a row that only dates it", "文件"),
+    Column("content", pa.binary(), "bytes", "The file's bytes", "内容"),
+    Column(
+        "in_force_from",
+        pa.date32(),
+        "date",
+        "Day of the first night that judged by it; empty in rows of files",
+        "生效日",
+    ),
+)
+
 _RUNS = (
     Column("run_id", _TEXT, _ID, "Run", "批次编号"),
     Column("started_at", _TIME, _WHEN, "Start", "开始时间"),
@@ -312,11 +326,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "quarantine": _QUARANTINE,
     "runs": _RUNS,
     "reviews": _REVIEWS,
+    "rulebooks": _RULEBOOKS,
 }
 BY_CALL: tuple[str, ...] = ("scores", "verdicts", "turns", "events", "hearings")
 
 
-PUBLIC: tuple[str, ...] = tuple(name for name in TABLES if name != "moves")
+PUBLIC: tuple[str, ...] = tuple(name for name in TABLES if name not in ("moves", "rulebooks"))
 
 
 def check_table(name: str) -> str:
