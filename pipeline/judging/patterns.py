@@ -103,7 +103,7 @@ _STRUCTURE = "()[]<>{}|&"
 # Whoever writes these believes that patterns are regular expressions; ignoring them would change the meaning.
 _REGEX = "?*+^$\\"
 _FULL_WIDTH = {"（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "｜": "|", "＆": "&"}
-_TOKEN = re.compile(r"\{[^}]*\}|[()\[\]<>|]")
+_SIGN = re.compile(r"\{[^}]*\}|[()\[\]<>|]")
 _SLOT = re.compile(r"(?P<name>[a-z_]+)\s*(?P<rest>.*)", re.DOTALL)
 _RANGE = re.compile(r":\s*(?P<low>\d{1,3})(?:\s*-\s*(?P<high>\d{1,3}))?\s*")
 _COMPARE = re.compile(r"(?P<sign><=|>=|<|>)\s*(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]+)\s*")
@@ -167,12 +167,11 @@ def alternatives(source: str) -> tuple[str, ...]:
     """
     found: list[str] = []
     depth = begin = 0
-    for part in _TOKEN.finditer(source):  # signs inside a slot ({duration<=2min}) open nothing
-        token = part.group()
-        depth += (token in "([<") - (token in ")]>")
-        if token == "|" and depth == 0:
-            found.append(source[begin : part.start()])
-            begin = part.end()
+    for sign in _SIGN.finditer(source):  # those inside a slot ({duration<=2min}) open nothing
+        depth += (sign[0] in "([<") - (sign[0] in ")]>")
+        if sign[0] == "|" and depth == 0:
+            found.append(source[begin : sign.start()])
+            begin = sign.end()
     return (*found, source[begin:])
 
 

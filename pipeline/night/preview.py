@@ -50,7 +50,7 @@ def preview_archive(
     calls = Store.open(results).read("scores", columns=("call_id",), dates=dates).num_rows
     shares = max(1, min(workers, calls // _WORTH_A_PROCESS))
     if shares == 1:
-        return preview(stored_hearings(Store.open(results), dates=dates), *books)
+        return preview(stored_hearings(Store.open(results), dates=dates, lazily=True), *books)
     part = partial(_part, results, after=after, before=before, dates=dates, shares=shares)
     with ProcessPoolExecutor(shares, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(part, number=number) for number in range(shares)]
@@ -60,5 +60,5 @@ def preview_archive(
 def _part(
     results: str, *, after: Path, before: Path | None, dates: Sequence[str] | None, shares: int, number: int
 ) -> Preview:
-    calls = stored_hearings(Store.open(results), dates=dates, share=(number, shares))
+    calls = stored_hearings(Store.open(results), dates=dates, share=(number, shares), lazily=True)
     return preview(calls, load_rulebook(before), load_rulebook(after))

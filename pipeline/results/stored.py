@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -71,11 +72,15 @@ def stored_hearing(store: Store, call_id: str, version: int | None = None) -> tu
     dates = [None if day is None else day.isoformat()]
     turns = _ByCall(store.read("turns", dates=dates, call_ids=[call_id], latest=False))
     events = _ByCall(store.read("events", dates=dates, call_ids=[call_id], latest=False))
-    return _hearing(row, turns, events), from_json(row["call_record"])
+    return _plain(_hearing(row, turns, events)), from_json(row["call_record"])
 
 
 def stored_hearings(
-    store: Store, *, dates: Collection[str | None] | None = None, share: tuple[int, int] = (0, 1)
+    store: Store,
+    *,
+    dates: Collection[str | None] | None = None,
+    share: tuple[int, int] = (0, 1),
+    lazily: bool = False,
 ) -> Iterator[tuple[Hearing, CallRecord]]:
     """Yield the latest version of every stored call, one partition's columns in memory at a time.
 
@@ -86,6 +91,8 @@ def stored_hearings(
         Only these partitions.
     share : (int, int)
         ``(k, n)``: only every n-th call, from the k-th on, so that n processes can share an archive.
+    lazily : bool
+        Leave each turn's words as columns until somebody looks at them: a sequence that equals the tuple.
     """
     first, step = share
     for day in store.dates():
@@ -94,7 +101,13 @@ def stored_hearings(
         turns = _ByCall(store.read("turns", dates=[day]))
         events = _ByCall(store.read("events", dates=[day]))
         for row in store.read("hearings", dates=[day]).to_pylist()[first::step]:
-            yield _hearing(row, turns, events), from_json(row["call_record"])
+            hearing = _hearing(row, turns, events)
+            yield hearing if lazily else _plain(hearing), from_json(row["call_record"])
+
+
+def _plain(hearing: Hearing) -> Hearing:
+    """The same with words as the tuples that records hold."""
+    return replace(hearing, turns=tuple(replace(turn, words=tuple(turn.words)) for turn in hearing.turns))
 
 
 class _ByCall:
