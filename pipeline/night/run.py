@@ -19,7 +19,9 @@ from datetime import UTC, datetime
 
 from pipeline.audit import audit_place, checkpoint, record_refusal
 from pipeline.callrecords import read_call_records
+from pipeline.disputes.archive import archive_rulebook
 from pipeline.errors import ConfigError, InputError, KeyMaterialError, WorkerDiedError
+from pipeline.judging.calendar_cn import CHINA
 from pipeline.night.account import Account
 from pipeline.night.plan import NightPlan, plan_night, recording_mark
 from pipeline.night.pool import HearingPool
@@ -253,6 +255,7 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
     table = read_call_records(settings.calls)
     recordings = list_recordings(settings.recordings)
     store = Store.open(settings.results, write=True)
+    archive_rulebook(store, settings.rulebook, in_force_from=started_at.astimezone(CHINA).date())
     checkpoint(audit_place(settings))  # a log that cannot be written stops the night before the first call
     run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     plan = plan_night(

@@ -19,7 +19,9 @@ from pathlib import PurePath
 from typing import Any
 
 from pipeline.callrecords import call_id_problem, read_call_records
+from pipeline.disputes.archive import archive_rulebook
 from pipeline.errors import CallRecordError, ConfigError, RecordingError, ZhijianError
+from pipeline.judging.calendar_cn import CHINA
 from pipeline.night.account import Account
 from pipeline.night.plan import plan_night, recording_mark
 from pipeline.night.summary import NightSummary
@@ -128,6 +130,7 @@ def judge_night(settings: Settings, turns_path: str) -> NightSummary:
     transcripts, hearings = read_transcripts(turns_path)
     store = Store.open(settings.results, write=True)
     now = datetime.now(UTC)
+    archive_rulebook(store, settings.rulebook, in_force_from=now.astimezone(CHINA).date())
     run_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     plan = plan_night(
         table,
