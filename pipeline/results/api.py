@@ -6,11 +6,13 @@ Table of contents: `load`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import InputError, ResultsError
+from pipeline.errors import AccessRefusedError, InputError, ResultsError
+from pipeline.results.labels import labels, units
 from pipeline.results.store import Store
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 Dates = str | date | Iterable[str | date]
 _ORDER = ("call_id", "version", "source", "turn", "event", "path", "started_at")
+_FEW_ROWS = 2000
 _GAPS = frozenset({"filler_count"})
 """Whole numbers that may be unknown: always ``Int64``, whatever the data of the day."""
 
@@ -32,6 +35,7 @@ def load(
     agents: str | Iterable[str] | None = None,
     call_ids: str | Iterable[str] | None = None,
     columns: Sequence[str] | None = None,
+    record: str | Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read a result dataset into a pandas DataFrame.
 
@@ -52,18 +56,25 @@ def load(
         Only these calls.
     columns : sequence of str, optional
         Only these columns: leaving out ``words`` makes ``turns`` much faster.
+    record : str or sequence of str
+        Columns of the call detail records (随录参数) to put beside, also those that this software does
+        not know: ``record=["team", "line"]``. Unknown values are empty.
 
     Returns
     -------
     pandas.DataFrame
         Whole numbers are ``int64`` (``Int64`` where they may be unknown), other numbers ``float64``,
         times are timestamps with an offset, ``call_date`` is a timestamp at midnight, ``words`` and
-        ``evidence`` are lists of dicts. Sorted by call, version and position.
+        ``evidence`` are lists of dicts. Sorted by call, version and position. ``attrs`` holds ``table``,
+        ``labels`` (Chinese, by column), ``units`` and ``withheld``: columns of what was said that the
+        keys at hand do not open, and that are empty for that reason.
 
     Raises
     ------
     InputError
         If there is no such dataset or column, or a date is none.
+    AccessRefusedError
+        If a column that was asked for by name needs a key.
     ResultsError
         If the folder does not exist, or holds nothing yet.
 
@@ -86,13 +97,74 @@ def load(
     if agents is not None:
         of_agents = _calls_of(store, _many(agents, (str,)), days)
         wanted = of_agents if wanted is None else wanted & of_agents
+    withheld: tuple[str, ...] = ()
     if table == "quarantine" and latest:
         found = _open_matters(store, days, wanted)
         found = found if columns is None else found.select(list(columns))
     else:
         restricted = None if table == "runs" else wanted
-        found = store.read(table, columns=columns, dates=days, call_ids=restricted, latest=latest)
-    return _frame(found)
+        reading = partial(store.read, table, dates=days, call_ids=restricted, latest=latest)
+        added = () if columns is None or not record else ("call_id", "version")
+        names = None if columns is None else list(dict.fromkeys([*columns, *added]))
+        found, withheld = _as_far_as_allowed(reading, table, names)
+    frame = _frame(found)
+    if record:
+        frame = _with_record(frame, store, table, [record] if isinstance(record, str) else record, days)
+        if columns is not None:
+            frame = frame[list(dict.fromkeys([*columns, *([record] if isinstance(record, str) else record)]))]
+    frame.attrs.update(table=table, labels=labels(table), units=units(table), withheld=withheld)
+    return frame
+
+
+def _as_far_as_allowed(
+    reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Read all columns; if some need a key that is not at hand, the others, and empty ones in their place."""
+    from pipeline.results.schemas import TABLES, schema_of, with_partition
+
+    try:
+        return reading(columns=columns), ()
+    except AccessRefusedError:
+        closed = tuple(column.name for column in TABLES[table] if column.access != "open")
+        if columns is not None and set(columns) & set(closed):
+            raise
+    import pyarrow as pa
+
+    whole = with_partition(schema_of(table))
+    found = reading(columns=[name for name in whole.names if name not in closed])
+    parts = [
+        pa.nulls(found.num_rows, field.type) if field.name in closed else found[field.name] for field in whole
+    ]
+    return pa.table(parts, schema=whole), closed
+
+
+def _with_record(
+    frame: pd.DataFrame, store: Store, table: str, names: Sequence[str], days: Sequence[str] | None
+) -> pd.DataFrame:
+    """Put columns of the call detail records beside a dataset by call and version."""
+    import json
+
+    import pandas as pd
+
+    from pipeline.results.schemas import BY_CALL
+
+    if table not in BY_CALL:
+        raise InputError(f"{table} has no call detail records; `record` goes with: {', '.join(BY_CALL)}")
+    calls = set(frame["call_id"]) if len(frame) < _FEW_ROWS else None
+    stored = store.read(
+        "hearings", columns=("call_id", "version", "call_record"), dates=days, call_ids=calls, latest=False
+    ).to_pydict()
+    rows = []
+    for text in stored.pop("call_record"):
+        values = json.loads(text)
+        known = {**(values.get("extra") or {}), **values}
+        rows.append([known.get(name) for name in names])
+    records = pd.DataFrame(rows, columns=list(names)).convert_dtypes()
+    missing = [name for name in names if name in frame.columns]
+    if missing:
+        raise InputError(f"{table} has a column {', '.join(missing)} already; leave it out of `record`")
+    records["call_id"], records["version"] = stored["call_id"], stored["version"]
+    return frame.merge(records, on=["call_id", "version"], how="left")
 
 
 def _many(values: object, single: tuple[type, ...]) -> list[Any]:

@@ -1,6 +1,6 @@
 """Reading committed files: only the partitions, columns and versions that are asked for.
 
-Table of contents: `read`, `scan`.
+Table of contents: `read`, `scan`, `dataset`.
 """
 
 from __future__ import annotations
@@ -90,6 +90,13 @@ def scan(
         raise  # compacted meanwhile; whoever listed the files lists them again
     except (pa.ArrowException, OSError) as error:
         raise DamagedResultsError(_damaged(paths, filesystem), cause=type(error).__name__) from error
+
+
+def dataset(storage: Storage, table: str) -> Any:
+    """Open all files of a dataset at once; see `pipeline.results.store.Store.dataset`."""
+    schema = with_partition(schema_of(check_table(table)))
+    paths = [file.path for file in storage.files(table)]
+    return open_files(paths, schema, storage.filesystem) if paths else schema.empty_table()
 
 
 def _of_dates(files: Sequence[DataFile], dates: Collection[str | None] | None) -> list[DataFile]:

@@ -206,6 +206,18 @@ class Store:
             )
         )
 
+    def dataset(self, table: str) -> Any:
+        """Open the files of a dataset, as they are now, for an engine that reads what it needs (SQL).
+
+        Returns
+        -------
+        pyarrow.dataset.Dataset or pyarrow.Table
+            Every version of every call; a table without rows if nothing is stored.
+        """
+        from pipeline.results import reading
+
+        return self._listed(lambda: reading.dataset(self._storage, table))
+
     def is_empty(self) -> bool:
         """Whether nothing has ever been stored here."""
         return not any(self._storage.files(table) for table in ("scores", "quarantine", "runs"))
