@@ -288,6 +288,19 @@ _REVIEWS = (
     Column("source", _TEXT, "excel | python | cli", "How it was entered", "来源"),
 )
 
+_SAMPLES = (
+    Column("sample_id", _TEXT, _ID, "Sample", "抽样编号"),
+    Column("drawn_at", _TIME, _WHEN, "When it was drawn", "抽样时间"),
+    Column("seed", _LONG, _COUNT, "Seed of the draw", "随机种子"),
+    *_KEY,
+    Column("rule_id", _TEXT, _ID, "Rule to be reviewed", "规则编号"),
+    Column(
+        "stratum", _TEXT, "pass | fail | not_applicable | uncertain", "Machine's verdict", "层（机器判定）"
+    ),
+    Column("population", _LONG, _COUNT, "Units of this rule and verdict when it was drawn", "层内总数"),
+    Column("drawn", _LONG, _COUNT, "How many of them were drawn", "层内抽取数"),
+)
+
 _RULEBOOKS = (
     Column("rulebook_hash", _TEXT, _SHA, "Hash of the rulebook", "规则哈希"),
     Column("rulebook_version", _TEXT, _TEXT_UNIT, "Version of the rulebook", "规则版本"),
@@ -327,11 +340,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "runs": _RUNS,
     "reviews": _REVIEWS,
     "rulebooks": _RULEBOOKS,
+    "samples": _SAMPLES,
 }
 BY_CALL: tuple[str, ...] = ("scores", "verdicts", "turns", "events", "hearings")
 
 
-PUBLIC: tuple[str, ...] = tuple(name for name in TABLES if name not in ("moves", "rulebooks"))
+PUBLIC: tuple[str, ...] = tuple(name for name in TABLES if name not in ("moves", "rulebooks", "samples"))
 
 
 def check_table(name: str) -> str:

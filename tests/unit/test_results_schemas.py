@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.disputes.archive import archive_rulebook
+from pipeline.disputes.sampling import draw, store_sample
 from pipeline.errors import InputError
 from pipeline.records import Event, Evidence, Hearing, Measures, Turn, Verdict, Word
 from pipeline.results import RunRow, Store
@@ -51,6 +52,7 @@ def test_every_column_of_every_written_file_explains_itself(tmp_path):
     store.record_run(RunRow("r1", NOW, NOW, 1, 1, 0, 0, 5.0, 1.0, {"zhijian": "0"}))
     store.append({"2026-01-05": make_reviews()}, "reviews")
     archive_rulebook(store)
+    store_sample(store, draw(store, seed=1))
     written = {path.parent.parent.name for path in tmp_path.rglob("*.parquet")}
     assert written == set(TABLES)
     for path in tmp_path.rglob("*.parquet"):
