@@ -10,7 +10,7 @@ KEY    := data_samples/keys/THROWAWAY-recordings.key
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test lint accuracy calibrate bench bench-hearing env models clean
+.PHONY: help demo test lint accuracy accuracy-masking calibrate bench bench-hearing env models clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -46,6 +46,9 @@ test: models lint
 
 accuracy: env
 	@$(BIN)/python -m tests.accuracy.judging
+
+accuracy-masking: env
+	@$(BIN)/python -m tests.security.masking_accuracy --write
 
 calibrate: env
 	@$(BIN)/python -m tests.calibration.refit
