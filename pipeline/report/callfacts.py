@@ -19,7 +19,7 @@ from pipeline.disputes.versions import Version, load_versions
 from pipeline.errors import InputError
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.judging.rulebook import Rulebook, load_rulebook
-from pipeline.report.words import Mask
+from pipeline.privacy import CallMask
 from pipeline.results.store import Store
 
 
@@ -40,7 +40,7 @@ class CallFacts:
         the one in use.
     today : mapping of rule id to DualVerdict
         Rules on which today's rules would decide otherwise.
-    mask : callable
+    mask : CallMask
         Hides personal data in every text that is shown.
     clips : mapping of (rule id, place of the evidence) to data URI
     """
@@ -55,7 +55,7 @@ class CallFacts:
     today_version: str
     effective: EffectiveScore
     reviews: tuple[Review, ...]
-    mask: Mask
+    mask: CallMask
     made_at: datetime
     clips: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
@@ -64,7 +64,6 @@ def gather(
     store: Store,
     call_id: str,
     *,
-    mask: Mask,
     version: int | None = None,
     current: Path | None = None,
     made_at: datetime,
@@ -76,7 +75,6 @@ def gather(
     ----------
     store : Store
     call_id : str
-    mask : callable
     version : int, optional
         The latest by default.
     current : Path, optional
@@ -113,6 +111,6 @@ def gather(
         today_version=in_use.version,
         effective=effective_score(call_id, shown.number, shown.judgement, reviews, shown.rulebook),
         reviews=reviews,
-        mask=mask,
+        mask=CallMask.of_turns(shown.hearing.turns),
         made_at=made_at,
     )

@@ -173,7 +173,7 @@ def cards(facts: CallFacts) -> list[Card]:
                 clause_text=rule.clause_text if rule else "",
                 reading=rule.reading if rule else "",
                 lost=100 * (verdict.weight - verdict.points) / possible if possible else 0.0,
-                reason=facts.mask(verdict.reason),
+                reason=facts.mask.text(verdict.reason),
                 evidence=lines,
                 today=None if dual is None else kind_zh(dual.today.verdict if dual.today else None),
                 effective=VERDICT_ZH[now.verdict] if now and now.verdict != now.machine else None,
@@ -198,7 +198,7 @@ def _line(
         start_s=span.start_s,
         end_s=span.end_s,
         who=ROLE_ZH.get(span.role or "", "双方"),
-        quote=facts.mask(span.quote),
+        quote=facts.mask.text(span.quote),
         turn=turn,
         whole=whole,
         clip=facts.clips.get((verdict.rule_id, place)),
@@ -270,7 +270,7 @@ def _transcript(facts: CallFacts, evidence: Sequence[Span], fillers: Sequence[Sp
             index,
             turn.role,
             turn.start_s,
-            tuple(runs(turn, evidence, fillers, facts.mask)),
+            tuple(runs(turn, facts.mask.turns[index].text, evidence, fillers)),
             keys=tuple(
                 dict.fromkeys(
                     span.key
@@ -329,7 +329,7 @@ def _reviews(facts: CallFacts) -> list[dict[str, Any]]:
             "machine": VERDICT_ZH[review.machine_verdict],
             "verdict": VERDICT_ZH[review.verdict],
             "who": f"{PERSON_ZH[review.person_role]} {review.person}",
-            "comment": facts.mask(review.comment),
+            "comment": facts.mask.text(review.comment),
             "version": review.version,
         }
         for review in facts.reviews

@@ -5,12 +5,11 @@ Table of contents: `Span`, `Run`, `character_spans`, `runs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.records import Role, Turn
 
-Mask = Callable[[str], str]
 _SLACK_S = 0.03
 
 
@@ -61,19 +60,18 @@ def character_spans(turn: Turn) -> list[tuple[float, float]]:
     return found
 
 
-def runs(turn: Turn, evidence: Sequence[Span], fillers: Sequence[Span], mask: Mask) -> list[Run]:
+def runs(turn: Turn, text: str, evidence: Sequence[Span], fillers: Sequence[Span]) -> list[Run]:
     """Cut a turn into runs.
 
     Parameters
     ----------
     turn : Turn
+    text : str
+        The turn's text with personal data masked. If it is as long as the text itself, the highlights
+        stay on their characters; else the turn is one run.
     evidence, fillers : sequence of Span
         Of the whole call; those of other roles or times are passed over, and so are whole turns.
-    mask : callable
-        Hides personal data. If it keeps the text's length, the highlights stay on their characters;
-        else the turn is one run.
     """
-    text = mask(turn.text)
     near = [span for span in evidence if not span.whole and _meets(span, turn)]
     said = [span for span in fillers if _meets(span, turn)]
     if len(text) != len(turn.text):

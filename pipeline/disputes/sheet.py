@@ -1,0 +1,432 @@
+"""The review sheet: an Excel workbook that QA staff fill in, and its way back.
+
+One row is one rule of one call. White columns say what the machine decided and where to listen; the
+yellow ones are for people. The sheet comes back whole or not at all: every row that cannot be entered is
+named with its row number, and then nothing is imported.
+
+Table of contents: `SheetRow`, `sheet_rows`, `write_sheet`, `read_sheet`, `import_sheet`.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.disputes.reviews import Decision, Review, ReviewError, add_reviews
+from pipeline.errors import InputError
+from pipeline.privacy import CallMask, safe_cell
+from pipeline.records import VerdictKind
+from pipeline.report.terminal import ROLE_ZH, VERDICT_ZH, clock
+from pipeline.results.store import Store
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
+
+    from pipeline.disputes.sampling import Sample
+
+TITLE = "复核"
+OPTIONS = "选项"
+HELP = "说明"
+MAX_BYTES = 50 * 1024 * 1024
+MAX_UNPACKED = 500 * 1024 * 1024
+MAX_ROWS = 100_000
+_ZH_VERDICT: dict[str, VerdictKind] = {
+    "通过": "pass",
+    "不通过": "fail",
+    "不适用": "not_applicable",
+    "待人工": "uncertain",
+}
+COLUMNS: tuple[tuple[str, int, bool], ...] = (
+    ("通话编号", 18, False),
+    ("评分版本", 9, False),
+    ("工号", 10, False),
+    ("规则编号", 30, False),
+    ("项目", 22, False),
+    ("条款", 12, False),
+    ("机器判定", 10, False),
+    ("置信度", 8, False),
+    ("机器理由", 48, False),
+    ("在哪里听", 20, False),
+    ("原话", 48, False),
+    ("抽样编号", 20, False),
+    ("人工判定", 12, True),
+    ("说明", 40, True),
+    ("复核人", 14, True),
+)
+_NAMES = tuple(name for name, _, _ in COLUMNS)
+_HELP = (
+    "一行是一通通话的一条规则。只填黄色的三列：人工判定（下拉选择）、说明、复核人。",
+    "人工判定留空的行不会导入。与机器判定相同即为“维持”，不同即为“改判”，改判必须写说明。",
+    "“在哪里听”是录音中的时间（分:秒）。个人信息已遮盖。",
+    "不要改动白色的列；改动过的行会被拒收，并指出行号。任何一行有错，整张表都不会导入。",
+    "导入：zhijian review import 本文件 --results RESULTS",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """One row to be reviewed."""
+
+    call_id: str
+    version: int
+    agent_id: str | None
+    rule_id: str
+    name_zh: str
+    clause: str
+    verdict: VerdictKind
+    confidence: float
+    reason: str
+    listen: str
+    quotes: str
+    sample_id: str | None
+
+
+def sheet_rows(
+    store: Store,
+    *,
+    sample: Sample | None = None,
+    call_ids: Collection[str] | None = None,
+    dates: Collection[str] | None = None,
+    verdicts: Collection[str] | None = None,
+    rules: Collection[str] | None = None,
+) -> list[SheetRow]:
+    """Collect the rows of a sheet: a sample's units, or the latest verdicts of some calls.
+
+    Parameters
+    ----------
+    store : Store
+    sample : Sample, optional
+        Exactly its units; the other choices are then passed over.
+    call_ids, dates, verdicts, rules : collections of str, optional
+        Only these; ``dates`` like ``2026-03-10``.
+
+    Returns
+    -------
+    list of SheetRow
+        By call, then rule, so that a call is listened to once. Personal data masked.
+    """
+    wanted: set[tuple[str, int, str]] | None = None
+    if sample is not None:
+        wanted = {(unit.call_id, unit.version, unit.rule_id) for unit in sample.units}
+        call_ids = {unit.call_id for unit in sample.units}
+        dates = verdicts = rules = None
+    latest = sample is None
+    table = store.read("verdicts", dates=dates, call_ids=call_ids, latest=latest).to_pylist()
+    chosen = [
+        row
+        for row in table
+        if (wanted is None or (row["call_id"], row["version"], row["rule_id"]) in wanted)
+        and (verdicts is None or row["verdict"] in verdicts)
+        and (rules is None or row["rule_id"] in rules)
+    ]
+    ids = {row["call_id"] for row in chosen}
+    agents = {
+        row["call_id"]: row["agent_id"]
+        for row in store.read("scores", columns=("call_id", "agent_id"), call_ids=ids).to_pylist()
+    }
+    masks = _masks(store, ids)
+    found = [
+        _row(row, masks.get((row["call_id"], row["version"])), agents.get(row["call_id"]), sample)
+        for row in chosen
+    ]
+    return sorted(found, key=lambda row: (row.call_id, row.rule_id))
+
+
+def write_sheet(rows: Sequence[SheetRow], *, reviewer: str = "") -> bytes:
+    """Write the workbook.
+
+    Parameters
+    ----------
+    rows : sequence of SheetRow
+    reviewer : str
+        Filled into every row's last column; may be empty.
+
+    Returns
+    -------
+    bytes
+        An ``.xlsx`` file: frozen header, drop-downs, no cell that an office program would run.
+    """
+    from openpyxl import Workbook
+    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    if len(rows) > MAX_ROWS:
+        raise InputError(f"{len(rows)} rows; a sheet holds {MAX_ROWS}, choose fewer calls or rules")
+    book = Workbook()
+    page: Worksheet = book.active
+    page.title = TITLE
+    head, fill = PatternFill("solid", fgColor="1B3A57"), PatternFill("solid", fgColor="FFF6CC")
+    wrap = Alignment(wrap_text=True, vertical="top")
+    for place, (name, width, _) in enumerate(COLUMNS, start=1):
+        cell = page.cell(1, place, name)
+        cell.font, cell.fill = Font(bold=True, color="FFFFFF"), head
+        cell.alignment = Alignment(vertical="center", wrap_text=True)
+        page.column_dimensions[cell.column_letter].width = width
+    for number, row in enumerate(rows, start=2):
+        values: tuple[str | float, ...] = (
+            row.call_id, row.version, row.agent_id or "", row.rule_id, row.name_zh, row.clause,
+            VERDICT_ZH[row.verdict], round(row.confidence, 2), row.reason, row.listen, row.quotes,
+            row.sample_id or "", "", "", reviewer,
+        )  # fmt: skip
+        for place, value in enumerate(values, start=1):
+            cell = page.cell(number, place)
+            _put(cell, value)
+            cell.alignment = wrap
+            if COLUMNS[place - 1][2]:
+                cell.fill = fill
+    page.freeze_panes = "B2"
+    last = max(len(rows) + 1, 2)
+    page.auto_filter.ref = f"A1:{page.cell(1, len(COLUMNS)).column_letter}{last}"
+    options = book.create_sheet(OPTIONS)
+    for number, name in enumerate(_ZH_VERDICT, start=1):
+        options.cell(number, 1, name)
+    options.sheet_state = "hidden"
+    rule = DataValidation(
+        type="list",
+        formula1=f"={OPTIONS}!$A$1:$A${len(_ZH_VERDICT)}",
+        allow_blank=True,
+        showErrorMessage=True,
+    )
+    rule.errorTitle, rule.error = "人工判定", "请从下拉列表中选择：" + "、".join(_ZH_VERDICT)
+    column = page.cell(1, _NAMES.index("人工判定") + 1).column_letter
+    rule.add(f"{column}2:{column}{last}")
+    page.add_data_validation(rule)
+    notes = book.create_sheet(HELP)
+    for number, line in enumerate(_HELP, start=1):
+        notes.cell(number, 1, line)
+    notes.column_dimensions["A"].width = 100
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def import_sheet(
+    store: Store, data: bytes, *, reviewer: str | None = None, check_only: bool = False
+) -> tuple[int, list[Review]]:
+    """Enter a filled sheet, all of it or nothing.
+
+    Parameters
+    ----------
+    store : Store
+        Opened for writing, unless ``check_only``.
+    data : bytes
+    reviewer : str, optional
+        For rows that do not name one.
+    check_only : bool
+
+    Returns
+    -------
+    int, list of Review
+        Rows that were filled in, and what was entered (what had been entered before is not again).
+
+    Raises
+    ------
+    InputError
+        The file is no such workbook.
+    ReviewError
+        Every row that cannot be entered, by its number.
+    """
+    decisions, problems = read_sheet(data, store, reviewer=reviewer)
+    try:
+        entered = add_reviews(store, decisions, check_only=check_only or bool(problems))
+    except ReviewError as error:
+        problems += error.problems
+    if problems:
+        raise ReviewError(sorted(problems, key=_row_number))
+    return len(decisions), entered
+
+
+def read_sheet(data: bytes, store: Store, *, reviewer: str | None = None) -> tuple[list[Decision], list[str]]:
+    """Read a filled sheet into decisions; nothing is stored.
+
+    Parameters
+    ----------
+    data : bytes
+        An ``.xlsx`` file.
+    store : Store
+        What the machine said is compared with the sheet's white columns.
+    reviewer : str, optional
+        For rows whose last column is empty.
+
+    Returns
+    -------
+    list of Decision
+        Of the rows whose 人工判定 is filled in and can be read.
+    list of str
+        What is wrong with the other rows, ``row 7: …``.
+
+    Raises
+    ------
+    InputError
+        The file is no such workbook.
+    """
+    page = _open(data)
+    head = [str(cell.value or "").strip() for cell in page[1]]
+    missing = [name for name in _NAMES if name not in head]
+    if missing:
+        raise InputError(
+            f"row 1: column {'、'.join(missing)} is missing; fill in the workbook that "
+            "`zhijian review export` writes"
+        )
+    place = {name: head.index(name) for name in _NAMES}
+    problems: list[str] = []
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, cells in enumerate(page.iter_rows(min_row=2), start=2):
+        values: dict[str, Any] = {}
+        for name, at in place.items():
+            cell = cells[at] if at < len(cells) else None
+            value = None if cell is None else cell.value
+            if isinstance(value, str) and (cell is not None and cell.data_type == "f"):
+                problems.append(f"row {number}: column {name} holds a formula; write the value itself")
+                value = None
+            values[name] = value
+        if _text(values["人工判定"]):
+            rows.append((number, values))
+        if number > MAX_ROWS:
+            raise InputError(f"more than {MAX_ROWS} rows; split the sheet")
+    machine = _machine(store, {_text(values["通话编号"]) for _, values in rows})
+    decisions: list[Decision] = []
+    for number, values in rows:
+        made = _decision(number, values, machine, reviewer, problems)
+        if made is not None:
+            decisions.append(made)
+    return decisions, problems
+
+
+def _row_number(problem: str) -> int:
+    number = problem.removeprefix("row ").split(":", 1)[0]
+    return int(number) if number.isdigit() else 0
+
+
+def _decision(
+    number: int,
+    values: Mapping[str, Any],
+    machine: Mapping[tuple[str, int, str], str],
+    reviewer: str | None,
+    problems: list[str],
+) -> Decision | None:
+    where = f"row {number}"
+    call_id, rule_id = _text(values["通话编号"]), _text(values["规则编号"])
+    try:
+        version = int(_text(values["评分版本"]))
+    except ValueError:
+        found = _text(values["评分版本"])
+        problems.append(f"{where}: 评分版本 is {found!r}; expected the number that was exported")
+        return None
+    chosen = _text(values["人工判定"])
+    verdict = _ZH_VERDICT.get(chosen)
+    faults: list[str] = []
+    if verdict is None:
+        faults.append(f"人工判定 {chosen!r} is unknown; expected one of: {'、'.join(_ZH_VERDICT)}")
+    said = machine.get((call_id, version, rule_id))
+    shown = _ZH_VERDICT.get(_text(values["机器判定"]))
+    if said is not None and shown != said:
+        faults.append(
+            f"机器判定 says {_text(values['机器判定'])!r}, stored is {VERDICT_ZH[said]!r}; "
+            "the white columns were changed or belong to another row"
+        )
+    problems.extend(f"{where}: {fault}" for fault in faults)
+    if faults or verdict is None:
+        return None
+    return Decision(
+        call_id=call_id,
+        rule_id=rule_id,
+        verdict=verdict,
+        person=_text(values["复核人"]) or (reviewer or ""),
+        comment=_text(values["说明"]),
+        version=version,
+        sample_id=_text(values["抽样编号"]) or None,
+        source="excel",
+        where=where,
+    )
+
+
+def _open(data: bytes) -> Worksheet:
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    if len(data) > MAX_BYTES:
+        raise InputError(f"the workbook has {len(data)} bytes; expected {MAX_BYTES} at most")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_UNPACKED:
+            raise InputError(f"the workbook unpacks to {unpacked} bytes; expected {MAX_UNPACKED} at most")
+        book = load_workbook(io.BytesIO(data), data_only=False)
+    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"this is no readable .xlsx workbook ({type(error).__name__}); save it as .xlsx and try again"
+        ) from error
+    if TITLE not in book.sheetnames:
+        raise InputError(f"the workbook has no sheet {TITLE}; found: {'、'.join(book.sheetnames)}")
+    return book[TITLE]
+
+
+def _put(cell: Any, value: str | float) -> None:
+    """Write a value; text is text, whatever it looks like."""
+    if isinstance(value, str):
+        cell.value = safe_cell(value)
+        cell.data_type = "s"
+    else:
+        cell.value = value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip().removeprefix("'")
+
+
+def _masks(store: Store, call_ids: Collection[str]) -> dict[tuple[str, int], CallMask]:
+    grouped: dict[tuple[str, int], list[tuple[int, str]]] = {}
+    table = store.read(
+        "turns", columns=("call_id", "version", "turn", "text"), call_ids=call_ids, latest=False
+    )
+    for row in table.to_pylist():
+        grouped.setdefault((row["call_id"], row["version"]), []).append((row["turn"], row["text"]))
+    return {key: CallMask([text for _, text in sorted(texts)]) for key, texts in grouped.items()}
+
+
+def _row(
+    row: Mapping[str, Any], mask: CallMask | None, agent_id: str | None, sample: Sample | None
+) -> SheetRow:
+    hide = (mask or CallMask([])).text
+    spans = row["evidence"]
+    return SheetRow(
+        call_id=row["call_id"],
+        version=row["version"],
+        agent_id=agent_id,
+        rule_id=row["rule_id"],
+        name_zh=row["name_zh"],
+        clause=row["clause"],
+        verdict=row["verdict"],
+        confidence=row["confidence"],
+        reason=hide(row["reason"]),
+        listen="、".join(_span(span) for span in spans),
+        quotes="\n".join(
+            f"{clock(span['start_s'])} {ROLE_ZH.get(span['role'] or '', '')} {hide(span['quote'])}"
+            for span in spans
+        ),
+        sample_id=sample.sample_id if sample is not None else None,
+    )
+
+
+def _span(span: Mapping[str, Any]) -> str:
+    if span["end_s"] <= span["start_s"]:
+        return clock(span["start_s"])
+    return f"{clock(span['start_s'])}–{clock(span['end_s'])}"
+
+
+def _machine(store: Store, call_ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
+    ids = {call_id for call_id in call_ids if call_id}
+    if not ids:
+        return {}
+    table = store.read(
+        "verdicts", columns=("call_id", "version", "rule_id", "verdict"), call_ids=ids, latest=False
+    )
+    return {(row["call_id"], row["version"], row["rule_id"]): row["verdict"] for row in table.to_pylist()}
