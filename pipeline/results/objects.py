@@ -91,7 +91,8 @@ class ObjectStorage:
 
     def __init__(self, uri: str, *, checkpoint: Callable[[str], None] | None = None) -> None:
         self.uri = uri.rstrip("/")
-        self._fs, root = open_filesystem(self.uri)
+        # A cached listing would hide what others have committed.
+        self._fs, root = open_filesystem(self.uri, use_listings_cache=False)
         self._root = root.rstrip("/")
         self._log = f"{self._root}/_log"
         self._checkpoint = checkpoint or (lambda step: None)

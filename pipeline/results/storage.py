@@ -7,7 +7,7 @@ hold the same rows (compaction); a reader sees those or these, never both. Files
 partition share their name across datasets and hold the same calls.
 
 Table of contents: `DataFile`, `NewFile`, `DamagedResultsError`, `CommitConflictError`, `Storage`
-(protocol), `target_path`, `new_commit_id`, `partition_date`, `storage_errors`. A folder:
+(protocol), `target_path`, `new_commit_id`, `partition_date`, `storage_errors`, `transact`. A folder:
 `pipeline.results.folder`; object storage: `pipeline.results.objects`.
 """
 
@@ -15,17 +15,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from pipeline.errors import ResultsError, StorageError
 
 UNKNOWN_DATE = "__HIVE_DEFAULT_PARTITION__"
 DAMAGED = "_damaged"
+_TRIES = 40
+_BACKOFF_S = 0.01
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -196,3 +201,21 @@ def explain_storage(place: str, error: OSError) -> NoReturn:
             f"{place}: results cannot be kept here ({cause}); choose a folder that can be written"
         ) from error
     raise StorageError(f"{place}: storage failed ({cause}); repeat when it works again") from error
+
+
+def transact(storage: Storage, work: Callable[[], T], *, place: str) -> T:
+    """Work on what is committed, once more whenever somebody else was faster.
+
+    Raises
+    ------
+    StorageError
+        Others were always faster.
+    """
+    for attempt in range(_TRIES):
+        try:
+            with storage.exclusive():
+                return work()
+        except (CommitConflictError, FileNotFoundError):
+            # Writers that met once should not meet again: each waits for a time of its own.
+            time.sleep(_BACKOFF_S * attempt * (1 + os.getpid() % 7))
+    raise StorageError(f"{place}: other runs kept committing first; repeat")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +21,7 @@ from pipeline.errors import DuplicateCallError, InputError, ResultsError, Storag
 from pipeline.results.entries import Committed, Fingerprint, QuarantineRow, RunRow, ScoredCall
 from pipeline.results.folder import LocalStorage
 from pipeline.results.packing import call_files, files_of, quarantine_files, run_file
-from pipeline.results.storage import CommitConflictError, DataFile, NewFile, Storage
+from pipeline.results.storage import DataFile, NewFile, Storage, transact
 from pipeline.vault.places import is_uri
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from pipeline.results.upkeep import Compacted, Damaged
 
 T = TypeVar("T")
-_TRIES = 40
-_BACKOFF_S = 0.01
+_TRIES = 5
 _FINGERPRINT_COLUMNS = (
     "call_id",
     "version",
@@ -342,14 +340,7 @@ class Store:
     # Inside -------------------------------------------------------------------------------------
 
     def _transact(self, work: Callable[[], T]) -> T:
-        """Work on what is committed; once more where somebody else was faster."""
-        for attempt in range(_TRIES):
-            try:
-                with self._storage.exclusive():
-                    return work()
-            except (CommitConflictError, FileNotFoundError):
-                time.sleep(_BACKOFF_S * attempt * (1 + os.getpid() % 7))
-        raise StorageError(f"{self.place}: other runs kept committing first; repeat")
+        return transact(self._storage, work, place=self.place)
 
     def _listed(self, read: Callable[[], T]) -> T:
         """Read listed files; list them anew when they were compacted in between."""

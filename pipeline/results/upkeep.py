@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pyarrow as pa
 
@@ -24,7 +25,7 @@ from pipeline.results.packing import quarantine_files
 from pipeline.results.parquet import encode, is_whole
 from pipeline.results.reading import scan
 from pipeline.results.schemas import BY_CALL, TABLES, schema_of
-from pipeline.results.storage import DAMAGED, DamagedResultsError, DataFile, NewFile, Storage
+from pipeline.results.storage import DAMAGED, DamagedResultsError, DataFile, NewFile, Storage, transact
 
 GROUP_BYTES = 64 * 1024**2
 ROW_GROUP_ROWS = 20_000
@@ -70,11 +71,12 @@ def compact(
         For every partition that had something to gain.
     """
     for day in _dates(storage, dates):
-        with storage.exclusive():
-            yield from _compact_partition(storage, day, group_bytes)
+        done = transact(storage, partial(_compact_partition, storage, day, group_bytes), place=str(day))
+        if done is not None:
+            yield done
 
 
-def _compact_partition(storage: Storage, day: str | None, group_bytes: int) -> Iterator[Compacted]:
+def _compact_partition(storage: Storage, day: str | None, group_bytes: int) -> Compacted | None:
     by_table = {name: [f for f in storage.files(name) if f.call_date == day] for name in TABLES}
     sizes = _sizes(storage, [file for files in by_table.values() for file in files])
     new: list[NewFile] = []
@@ -90,10 +92,10 @@ def _compact_partition(storage: Storage, day: str | None, group_bytes: int) -> I
             new.append(_merged(storage, table, day, by_table[table], "c"))
             old += by_table[table]
     if not new:
-        return
+        return None
     storage.commit(new, replaces=old)
     before = sum(map(len, by_table.values()))
-    yield Compacted(1, before, before - len(old) + len(new))
+    return Compacted(1, before, before - len(old) + len(new))
 
 
 def _groups(by_table: dict[str, list[DataFile]], sizes: dict[str, int], limit: int) -> Iterator[set[str]]:
@@ -168,32 +170,29 @@ def set_aside(storage: Storage, paths: Collection[str], *, run_id: str | None = 
     ResultsError
         A path is no committed file of these results.
     """
+    return transact(storage, partial(_set_aside, storage, paths, run_id), place="results")
+
+
+def _set_aside(storage: Storage, paths: Collection[str], run_id: str | None) -> list[Damaged]:
+    everything = {table: storage.files(table) for table in TABLES}
+    known = {file.path: table for table, files in everything.items() for file in files}
+    strangers = [path for path in paths if path not in known]
+    if strangers:
+        raise ResultsError(
+            f"{strangers[0]}: is no committed file of these results; restore them from a backup"
+        )
+    marks = {(f.call_date, f.name) for files in everything.values() for f in files if f.path in paths}
+    groups: dict[tuple[str | None, str], list[DataFile]] = defaultdict(list)
+    for file in (file for files in everything.values() for file in files):
+        if (file.call_date, file.name) in marks:
+            groups[file.call_date, file.name].append(file)
     now = datetime.now(UTC)
-    done: list[Damaged] = []
-    with storage.exclusive():
-        everything = {table: storage.files(table) for table in TABLES}
-        known = {file.path: table for table, files in everything.items() for file in files}
-        strangers = [path for path in paths if path not in known]
-        if strangers:
-            raise ResultsError(
-                f"{strangers[0]}: is no committed file of these results; restore them from a backup"
-            )
-        groups: dict[tuple[str | None, str], list[DataFile]] = defaultdict(list)
-        marks = {(f.call_date, f.name) for files in everything.values() for f in files if f.path in paths}
-        for files in everything.values():
-            for file in files:
-                if (file.call_date, file.name) in marks:
-                    groups[file.call_date, file.name].append(file)
-        rows: list[QuarantineRow] = []
-        for (day, _), files in groups.items():
-            found = Damaged(
-                tuple(file.path for file in files if file.path in paths),
-                day,
-                _calls_in(storage, files, known),
-            )
-            rows += _rows(found, now, run_id)
-            done.append(found)
-        storage.commit(list(quarantine_files(rows)), aside=[f for files in groups.values() for f in files])
+    done = [
+        Damaged(tuple(f.path for f in files if f.path in paths), day, _calls_in(storage, files, known))
+        for (day, _), files in groups.items()
+    ]
+    rows = [row for found in done for row in _rows(found, now, run_id)]
+    storage.commit(list(quarantine_files(rows)), aside=[f for files in groups.values() for f in files])
     return done
 
 

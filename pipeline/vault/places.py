@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError, StorageError
+from pipeline.errors import InputError, StorageError, ZhijianError
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -25,8 +25,14 @@ def is_uri(place: str) -> bool:
     return bool(_URI.match(place))
 
 
-def open_filesystem(uri: str) -> tuple[Any, str]:
+def open_filesystem(uri: str, **options: Any) -> tuple[Any, str]:
     """Find the fsspec file system of a URI and the path inside it.
+
+    Parameters
+    ----------
+    uri : str
+    **options
+        For the driver, such as ``use_listings_cache=False``.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        filesystem, path = fsspec.core.url_to_fs(uri)
+        filesystem, path = fsspec.core.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
         protocol = uri.split("://", 1)[0]
         raise InputError(
@@ -83,6 +89,11 @@ def read_bytes(place: str, *, max_bytes: int | None = None) -> bytes:
         raise StorageError(
             f"{place}: cannot be read ({error.strerror or type(error).__name__}); try again"
         ) from error
+    except Exception as error:
+        if not is_uri(place) or isinstance(error, ZhijianError):
+            raise
+        # Drivers of remote storage have errors of their own for networks and servers that are down.
+        raise StorageError(f"{place}: cannot be read ({type(error).__name__}); try again") from error
     if max_bytes is not None and len(data) > max_bytes:
         raise InputError(f"{place}: larger than {max_bytes} bytes, the limit for one file")
     return data

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.callrecords import call_id_problem
-from pipeline.errors import InputError, RecordingError, RecordingMissingError, StorageError
+from pipeline.errors import InputError, RecordingError, RecordingMissingError, StorageError, ZhijianError
 from pipeline.vault.envelope import ENVELOPES, encrypt
 from pipeline.vault.places import is_uri, open_filesystem, read_bytes
 
@@ -281,6 +281,10 @@ def _entries(place: str) -> Iterator[tuple[str, str, int, str]]:
         raise StorageError(
             f"{place}: cannot be listed ({error.strerror or type(error).__name__}); try again"
         ) from error
+    except Exception as error:
+        if not is_uri(place) or isinstance(error, ZhijianError):
+            raise
+        raise StorageError(f"{place}: cannot be listed ({type(error).__name__}); try again") from error
 
 
 def _remote_entries(place: str) -> Iterator[tuple[str, str, int, str]]:
