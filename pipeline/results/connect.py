@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import AccessRefusedError, ConfigError, ResultsError
 from pipeline.results.api import load
-from pipeline.results.schemas import BY_CALL, PUBLIC, TABLES
 from pipeline.results.store import Store
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def connect(results: str | os.PathLike[str]) -> duckdb.DuckDBPyConnection:
         ) from None
     import pyarrow as pa
 
+    from pipeline.results.schemas import BY_CALL, PUBLIC
+
     store = Store.open(results)
     if store.is_empty():
         raise ResultsError(f"{store.place}: holds no results yet; `zhijian score` fills it")
@@ -86,6 +87,8 @@ def connect(results: str | os.PathLike[str]) -> duckdb.DuckDBPyConnection:
 
 def _closed(store: Store, table: str, files: Any) -> list[str]:
     """Columns of what was said, if the keys at hand do not open them."""
+    from pipeline.results.schemas import TABLES
+
     closed = [column.name for column in TABLES[table] if column.access != "open"]
     first = (
         files.head(1, columns=["call_id"])["call_id"].to_pylist() if closed and "head" in dir(files) else []

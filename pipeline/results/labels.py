@@ -1,14 +1,12 @@
 """What the columns mean, for people: Chinese labels, units, descriptions. Made from the schemas.
 
-Table of contents: `labels`, `units`, `columns`, `VALUES_ZH`, `in_chinese`.
+Table of contents: `labels`, `units`, `describe`, `VALUES_ZH`, `in_chinese`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-
-from pipeline.results.schemas import PARTITION, TABLES, check_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +59,8 @@ def labels(table: str) -> dict[str, str]:
     >>> labels("scores")["speech_rate"]
     '语速'
     """
+    from pipeline.results.schemas import PARTITION, TABLES, check_table
+
     found = {column.name: column.zh for column in TABLES[check_table(table)]}
     return {**found, PARTITION.name: PARTITION.metadata[b"zh"].decode()}
 
@@ -73,6 +73,8 @@ def units(table: str) -> dict[str, str]:
     >>> units("scores")["agent_snr_db"], "agent_id" in units("scores")
     ('dB', False)
     """
+    from pipeline.results.schemas import TABLES, check_table
+
     return {
         c.name: c.unit
         for c in TABLES[check_table(table)]
@@ -80,15 +82,17 @@ def units(table: str) -> dict[str, str]:
     }
 
 
-def columns(table: str) -> pd.DataFrame:
+def describe(table: str) -> pd.DataFrame:
     """All columns of a dataset as a table: Chinese label, unit, meaning, who may read it.
 
     Examples
     --------
-    >>> columns("turns").loc["text", ["中文", "access"]].tolist()
+    >>> describe("turns").loc["text", ["中文", "access"]].tolist()
     ['文本', 'transcript']
     """
     import pandas as pd
+
+    from pipeline.results.schemas import TABLES, check_table
 
     rows = [(c.name, c.zh, c.unit, c.description, c.access) for c in TABLES[check_table(table)]]
     return pd.DataFrame(rows, columns=["column", "中文", "unit", "meaning", "access"]).set_index("column")
