@@ -16,6 +16,7 @@ from pipeline.judging.fillers_text import transcript_events
 from pipeline.judging.lexicon import Lexicon, MomentKind, MomentSource, PhraseSet
 from pipeline.judging.measures import measures
 from pipeline.judging.phrases import Hit, Transcript, find
+from pipeline.judging.swapping import exchanged
 from pipeline.judging.wordings import SoundIndex, hit_at
 from pipeline.records import CallRecord, Event, Evidence, Hearing, Measures, Role, Turn
 
@@ -164,6 +165,16 @@ class Case:
     def roles_sure(self) -> bool:
         """Whether agent and customer are told apart well enough."""
         return self.hearing.role_confidence >= self.lexicon.limits.role_min_confidence
+
+    @property
+    def role_confidence(self) -> float:
+        """What the roles leave of a conclusion's confidence; 1 where exchanging them decides instead."""
+        return self.hearing.role_confidence if self.roles_sure else 1.0
+
+    @cached_property
+    def exchanged(self) -> Case:
+        """The same call with agent and customer exchanged."""
+        return Case(exchanged(self.hearing), self.call, self.lexicon)
 
     # -- who has the floor -------------------------------------------------------------------
 

@@ -48,14 +48,11 @@ def _missing(case: Case, window: Window, role: Role, what: str, where: str) -> O
         who = "坐席" if role == "agent" else "客户"
         return Outcome("unsure", 1.0, (f"录音中没有{who}的话音，无法判断{what}",), shown_at)
     limits = case.lexicon.limits
-    if not case.roles_sure:
-        doubt = f"{note}，但坐席与客户的声音未能可靠区分（{case.hearing.role_confidence:.2f}）"
-        return Outcome("unsure", 1 - case.hearing.role_confidence, (doubt,), shown_at)
     heard = case.heard(window.turns) if window.turns else case.hearing.asr_confidence
     if heard < limits.missing_min_confidence:
         doubt = f"{note}，但该处识别置信度仅 {heard:.2f}（低于 {limits.missing_min_confidence:g}），不能认定"
         return Outcome("unsure", 1 - heard, (doubt,), shown_at)
-    return Outcome("no", min(heard, case.hearing.role_confidence), (note,), shown_at)
+    return Outcome("no", min(heard, case.role_confidence), (note,), shown_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +120,17 @@ class Absent:
     not_beside: tuple[str, ...] = ()
 
     def evaluate(self, case: Case, anchor: Moment | None) -> Outcome:
-        """No when surely said, unsure when nearly or when the roles are unsure."""
+        """No when surely said, unsure when nearly."""
         window = case.window(self.place, self.by, anchor)
         names = "、".join(quoted(case.lexicon.phrases[name].name_zh) for name in self.sets)
         if window is None:
             return Outcome("yes", 1.0, (f"未出现{names}",), met=1)
         marks = case.marks_of(self.sets, window, beside=self.beside, not_beside=self.not_beside)
         sure = [mark for mark in marks if mark.is_sure]
-        if sure and case.roles_sure:
+        if sure:
             best = max(mark.hit.confidence for mark in sure)
             kinds = "、".join(dict.fromkeys(quoted(mark.phrase) for mark in sure))
-            return Outcome("no", min(best, case.hearing.role_confidence), (f"出现{kinds}",), _evidence(sure))
-        if sure:
-            note = f"出现{names}，但坐席与客户的声音未能可靠区分（{case.hearing.role_confidence:.2f}）"
-            return Outcome("unsure", case.hearing.role_confidence, (note,), _evidence(sure))
+            return Outcome("no", min(best, case.role_confidence), (f"出现{kinds}",), _evidence(sure))
         if marks:
             note = f"近似但不确定是否出现{names}"
             return Outcome("unsure", max(mark.hit.confidence for mark in marks), (note,), _evidence(marks))
@@ -221,7 +215,7 @@ class Counted:
         confidence = min((mark.hit.confidence for mark in marks if mark.is_sure), default=1.0)
         if self._fits(sure) and self._fits(most):
             return Outcome("yes", confidence, (note,), _evidence(marks), met=1)
-        if self._fits(sure) != self._fits(most) or not case.roles_sure:
+        if self._fits(sure) != self._fits(most):
             return Outcome("unsure", confidence, (f"近似但不确定：{note}",), _evidence(marks))
         if self.at_least is not None and sure < self.at_least:
             missing = _missing(case, window, self.by, what, place_zh(self.place, self.by, case.lexicon))
@@ -276,10 +270,6 @@ class EventCount:
             self.at_most is None or count <= self.at_most
         )
         confidence = min((event.confidence for event in found), default=1.0)
-        if self.by is not None and not case.roles_sure:
-            return Outcome(
-                "unsure", case.hearing.role_confidence, (f"{note}，但坐席与客户的声音未能可靠区分",), evidence
-            )
         return Outcome("yes" if fits else "no", confidence, (note,), evidence, met=int(fits))
 
 
@@ -304,9 +294,6 @@ class MeasureWithin:
             self.at_most is None or value <= self.at_most
         )
         evidence = _measure_evidence(self.name, case)
-        if fact.needs_roles and not case.roles_sure:
-            doubt = f"{note}，但坐席与客户的声音未能可靠区分（{case.hearing.role_confidence:.2f}）"
-            return Outcome("unsure", case.hearing.role_confidence, (doubt,), evidence)
         return Outcome("yes" if fits else "no", 1.0, (note,), evidence, met=int(fits))
 
 

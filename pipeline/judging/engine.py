@@ -11,6 +11,7 @@ from pipeline.judging.ledger import Ledger
 from pipeline.judging.outcome import Outcome
 from pipeline.judging.rulebook import Rule, Rulebook
 from pipeline.judging.scoring import points, total
+from pipeline.judging.swapping import agreed
 from pipeline.judging.wording import sentence
 from pipeline.records import CallRecord, Event, Evidence, Hearing, Judgement, Verdict, VerdictKind
 
@@ -53,7 +54,20 @@ def judge(hearing: Hearing, call: CallRecord, rulebook: Rulebook) -> Judgement:
 
 
 def judge_rule(rule: Rule, case: Case, rulebook: Rulebook) -> Verdict:
-    """One rule's verdict about a call."""
+    """One rule's verdict about a call.
+
+    Where agent and customer are not told apart well enough, the verdict must hold with the roles exchanged
+    too (`pipeline.judging.swapping`); otherwise it is uncertain.
+    """
+    heard = _as_heard(rule, case, rulebook)
+    if case.roles_sure:
+        return heard
+    other = _as_heard(rule, case.exchanged, rulebook)
+    return agreed(heard, other, role_confidence=case.hearing.role_confidence)
+
+
+def _as_heard(rule: Rule, case: Case, rulebook: Rulebook) -> Verdict:
+    """One rule's verdict, the roles taken as they are."""
     call = case.call
     if not rule.is_about(call.direction):
         return _not_applicable(rule, f"{_DIRECTION_ZH[call.direction]}通话不适用")
@@ -87,10 +101,6 @@ def _judge_each(rule: Rule, case: Case, rulebook: Rulebook) -> Verdict:
         answer = rule.require.evaluate(case, moment)
         if not moment.is_sure and answer.state != "yes":
             answer = Outcome("unsure", moment.confidence, (f"近似但不确定：{moment.name_zh}",))
-        if not (case.roles_sure or moment.role is None) and answer.state == "no":
-            answer = Outcome(
-                "unsure", case.hearing.role_confidence, ("坐席与客户的声音未能可靠区分", *answer.notes)
-            )
         answers.append(answer)
         shown.extend((moment.evidence(), *answer.evidence))
     known = [answer for answer in answers if answer.state != "unknown"]

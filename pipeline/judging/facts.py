@@ -21,7 +21,6 @@ class Fact:
     kind: FactKind = "number"
     unit_zh: str = ""
     needs_audio: bool = False
-    needs_roles: bool = False
     digits: int = 1
 
 
@@ -45,19 +44,19 @@ RECORD_FACTS: dict[str, Fact] = {
 }
 
 MEASURE_FACTS: dict[str, Fact] = {
-    "speech_rate_per_min": Fact("语速", unit_zh="字/分钟", needs_roles=True, digits=0),
-    "articulation_rate_per_min": Fact("发音速率", unit_zh="字/分钟", needs_roles=True, digits=0),
-    "agent_chars": Fact("坐席字数", unit_zh="字", needs_roles=True, digits=0),
-    "filler_count": Fact("口头禅", unit_zh="次", needs_roles=True, digits=0),
-    "filler_per_100": Fact("口头禅频率", unit_zh="次/百字", needs_roles=True),
-    "agent_talk_s": Fact("坐席说话时长", unit_zh="秒", needs_roles=True),
-    "customer_talk_s": Fact("客户说话时长", unit_zh="秒", needs_roles=True),
+    "speech_rate_per_min": Fact("语速", unit_zh="字/分钟", digits=0),
+    "articulation_rate_per_min": Fact("发音速率", unit_zh="字/分钟", digits=0),
+    "agent_chars": Fact("坐席字数", unit_zh="字", digits=0),
+    "filler_count": Fact("口头禅", unit_zh="次", digits=0),
+    "filler_per_100": Fact("口头禅频率", unit_zh="次/百字"),
+    "agent_talk_s": Fact("坐席说话时长", unit_zh="秒"),
+    "customer_talk_s": Fact("客户说话时长", unit_zh="秒"),
     "silence_s": Fact("静默时长", unit_zh="秒"),
     "overlap_s": Fact("叠音时长", unit_zh="秒"),
-    "interruptions": Fact("抢话", unit_zh="次", needs_roles=True, digits=0),
+    "interruptions": Fact("抢话", unit_zh="次", digits=0),
     "duration_s": Fact("通话时长", unit_zh="秒"),
-    "agent_snr_db": Fact("坐席侧信噪比", unit_zh="分贝", needs_audio=True, needs_roles=True),
-    "customer_snr_db": Fact("客户侧信噪比", unit_zh="分贝", needs_audio=True, needs_roles=True),
+    "agent_snr_db": Fact("坐席侧信噪比", unit_zh="分贝", needs_audio=True),
+    "customer_snr_db": Fact("客户侧信噪比", unit_zh="分贝", needs_audio=True),
     "clipped_share": Fact("削波比例", needs_audio=True, digits=3),
     "asr_confidence": Fact("识别置信度", digits=2),
 }

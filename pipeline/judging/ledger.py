@@ -108,9 +108,6 @@ class Ledger:
         if outcome.state == "no" and len(sure) < len(marks) and self._verdict(speech, marks).state == "yes":
             near = [mark for mark in marks if not mark.is_sure]
             return Outcome("unsure", near[0].hit.confidence, ("近似但不确定是否做了复述确认",), _quotes(near))
-        if outcome.state == "no" and not case.roles_sure:
-            note = f"{outcome.notes[0]}，但坐席与客户的声音未能可靠区分"
-            return Outcome("unsure", case.hearing.role_confidence, (note,), outcome.evidence)
         if outcome.state == "no":
             heard = case.heard(case.turns_by_role["agent"])
             if heard < case.lexicon.limits.missing_min_confidence:

@@ -6,9 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import Rulebook, load_rulebook
+from pipeline.judging.swapping import exchanged
 from pipeline.records import CallRecord, Event, Hearing, Judgement, Turn, Verdict
 
 START = datetime.fromisoformat("2026-03-10T10:00:00+08:00")
@@ -93,13 +96,33 @@ def test_badly_heard_speech_proves_nothing_missing(book: Rulebook) -> None:
     assert found.points == found.weight > 0
 
 
-def test_unsure_roles_turn_fails_into_doubt_and_keep_what_was_surely_said(book: Rulebook) -> None:
-    unsure = judge(hearing(*CLOSING, role_confidence=0.5), INBOUND, book)
-    assert one(unsure, "inbound.closing_thanks").verdict == "pass"
-    assert one(unsure, "language.speech_rate").verdict == "uncertain"
-    assert one(unsure, "inbound.further_needs").verdict == "uncertain"
-    assert "未能可靠区分" in one(unsure, "inbound.further_needs").reason
-    assert one(unsure, "inbound.answered_in_time").verdict == "pass"
+def test_only_what_an_exchange_of_roles_would_turn_is_doubted(book: Rulebook) -> None:
+    lines = ("a: 喂，查一下保单。", "c: 您好，请问有什么可以帮您？", "a: 就这些。")
+    sure, unsure = (judge(hearing(*lines, role_confidence=c), INBOUND, book) for c in (0.95, 0.5))
+    assert one(sure, "language.greeting").verdict == "fail"
+    assert one(unsure, "language.greeting").verdict == "uncertain"
+    assert "按现有区分为“不合格”，若两方互换则为“合格”" in one(unsure, "language.greeting").reason
+    # Nobody asked for further needs or said thanks, and the record alone tells of the ringing.
+    for rule_id in ("inbound.further_needs", "inbound.closing_thanks", "inbound.answered_in_time"):
+        assert one(unsure, rule_id).verdict == one(sure, rule_id).verdict != "uncertain"
+
+
+def test_exchanging_the_roles_twice_changes_nothing(book: Rulebook) -> None:
+    events = (Event("interruption", 1.0, 2.0, "agent"), Event("dead_air", 3.0, 7.0))
+    heard = hearing(*CLOSING, events=events, customer_snr_db=12.0, role_confidence=0.6)
+    assert exchanged(exchanged(heard)) == heard
+    assert exchanged(heard) != heard
+    one_way, other_way = (judge(h, INBOUND, book) for h in (heard, exchanged(heard)))
+    for verdict, mirrored in zip(one_way.verdicts, other_way.verdicts, strict=True):
+        assert verdict.verdict == mirrored.verdict
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.0, 0.79))
+def test_how_unsure_the_roles_are_does_not_matter_below_the_limit(confidence: float) -> None:
+    book = load_rulebook()
+    kinds = [v.verdict for v in judge(hearing(*CLOSING, role_confidence=confidence), INBOUND, book).verdicts]
+    assert kinds == [v.verdict for v in judge(hearing(*CLOSING, role_confidence=0.1), INBOUND, book).verdicts]
 
 
 def test_an_uncertain_fatal_is_not_fatal(book: Rulebook) -> None:
