@@ -39,6 +39,9 @@ class Features(NamedTuple):
     doubtful : float
         ``worst`` times the recogniser's doubt, 1 - mean probability of the words the hit lies in: where
         it was unsure, a wrong word is less of a proof that another one was said.
+    strange_share : float
+        Cost beyond what mishearing explains (`pipeline.judging.matching.Alignment.strange`) per syllable of
+        the phrase: a misheard word keeps something of its sounds, another word does not.
     """
 
     distance: float
@@ -47,15 +50,25 @@ class Features(NamedTuple):
     unlike_share: float
     short_unlike: float
     doubtful: float
+    strange_share: float
 
 
 def features(
-    *, cost: float, weight: float, worst: float, unlike: int, syllables: int, word_doubt: float
+    *,
+    cost: float,
+    weight: float,
+    worst: float,
+    unlike: int,
+    syllables: int,
+    word_doubt: float,
+    strange: float = 0.0,
 ) -> Features:
     """Features from an alignment's counts; costs and weight in syllables."""
     length = max(weight, 0.5)
     share = unlike / syllables if syllables else 0.0
-    return Features(cost / length, worst, log(length), share, share / length, worst * word_doubt)
+    return Features(
+        cost / length, worst, log(length), share, share / length, worst * word_doubt, strange / length
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +83,8 @@ class Confidence:
 
         Examples
         --------
-        >>> flat = Confidence(0.0, Features(-10.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-        >>> flat.of(Features(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        >>> flat = Confidence(0.0, Features(-10.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        >>> flat.of(Features(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
         0.5
         """
         total = self.bias + sum(weight * value for weight, value in zip(self.weights, seen, strict=True))

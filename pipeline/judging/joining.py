@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.judging.matching import Alignment, Ends, Range, Run, measure
+from pipeline.judging.matching import Alignment, Ends, Range, Run, beyond_mishearing, measure
 from pipeline.judging.patterns import Company, Digits, Element, Gap, Name
 from pipeline.judging.transcript import Transcript
 
@@ -59,6 +59,7 @@ class State:
     unlike: int = 0
     heavy: int = 0
     filled: tuple[tuple[Element, int, int], ...] = ()
+    strange: int = 0
 
 
 class Joiner:
@@ -103,6 +104,7 @@ class Joiner:
                             state.unlike,
                             state.heavy,
                             state.filled,
+                            state.strange,
                         )
                     )
         return found
@@ -131,7 +133,9 @@ class Joiner:
         if isinstance(first, int):
             for hit in self._hits(first):
                 if hit.cost <= self.budget:
-                    state = State(hit.start, hit.end, hit.cost, hit.worst, hit.unlike, hit.heavy)
+                    state = State(
+                        hit.start, hit.end, hit.cost, hit.worst, hit.unlike, hit.heavy, strange=hit.strange
+                    )
                     _keep(state, following)
             return
         places: set[int] = set()
@@ -166,6 +170,7 @@ class Joiner:
                     state.unlike + hit.unlike,
                     state.heavy + hit.heavy,
                     state.filled,
+                    state.strange + hit.strange,
                 )
                 _keep(joined, following)
         without = state.cost + run.weight
@@ -179,6 +184,7 @@ class Joiner:
                 state.unlike + heavy,
                 state.heavy + heavy,
                 state.filled,
+                state.strange + beyond_mishearing(run.weight, heavy),
             )
             _keep(left, following)
 
@@ -193,7 +199,14 @@ class Joiner:
                     if known is None or (total, -state.start) < (known.cost, -known.start):
                         filled = (*state.filled, (slot, at, end))
                         following[end] = State(
-                            state.start, end, total, state.worst, state.unlike, state.heavy, filled
+                            state.start,
+                            end,
+                            total,
+                            state.worst,
+                            state.unlike,
+                            state.heavy,
+                            filled,
+                            state.strange,
                         )
             cost += self.inserts[self.call.stream[at]]
             if cost > self.budget:

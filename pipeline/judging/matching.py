@@ -8,7 +8,8 @@ distances are remembered.
 
 Costs and weights are hundredths of a syllable (`pipeline.judging.phonetics.UNIT`).
 
-Table of contents: `Run`, `make_run`, `Alignment`, `measure`, `balance`.
+Table of contents: `Run`, `make_run`, `Alignment`, `measure`, `balance`,
+`beyond_mishearing`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from pipeline.judging.patterns import Element
 from pipeline.judging.phonetics import Sounds
 from pipeline.judging.transcript import BREAK, Transcript
 
-__all__ = ["BREAK", "Alignment", "Ends", "Range", "Run", "balance", "make_run", "measure"]
+__all__ = [
+    "BREAK",
+    "Alignment",
+    "Ends",
+    "Range",
+    "Run",
+    "balance",
+    "beyond_mishearing",
+    "make_run",
+    "measure",
+]
 
 Range = tuple[int, int]
 Ends = tuple[tuple[int, int], ...]
@@ -43,6 +54,8 @@ _HALF_COST = 0.65
 # How many wrong syllables outweigh one right one when alignments are compared.
 _PENALTY = 8
 _REMEMBERED = 200_000
+# What a misheard syllable costs at most, as a rule: one of its halves is still right, or both nearly.
+_MISHEARD = 75
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +106,9 @@ class Alignment:
         Characters, particles not counted, that were left out or written otherwise; and all of them.
     filled : tuple of (Element, int, int)
         Slots with the stretch each one took.
+    strange : int
+        Cost of the stretches without an anchor beyond what their syllables cost when they are misheard: a
+        misheard word keeps something of its sounds, another word does not.
     """
 
     start: int
@@ -103,6 +119,18 @@ class Alignment:
     unlike: int = 0
     heavy: int = 0
     filled: tuple[tuple[Element, int, int], ...] = ()
+    strange: int = 0
+
+
+def beyond_mishearing(cost: int, unlike: int) -> int:
+    """How much more a stretch costs than ``unlike`` misheard syllables do; hundredths.
+
+    Examples
+    --------
+    >>> beyond_mishearing(90, 2), beyond_mishearing(190, 2)
+    (0, 40)
+    """
+    return max(0, cost - _MISHEARD * unlike)
 
 
 def balance(found: Alignment) -> int:
@@ -186,7 +214,7 @@ def _between_anchors(
     """Add up what lies before, between and after the anchors."""
     chars, heavy, rows = run.chars, run.heavy, run.rows
     stream, at, sounds = call.stream, call.coarse_at, call.model.sounds
-    cost = worst = unlike = 0
+    cost = worst = unlike = strange = 0
     said = place = start = -1
     for first, second, count in blocks:
         for number in range(first, first + count):
@@ -197,11 +225,13 @@ def _between_anchors(
                 if unlike and used < here and start in call.turn_starts:
                     cost -= sounds.onset
                 worst = cost
+                strange = beyond_mishearing(cost, unlike)
             elif here - said > 1 or there - place > 1:
                 extra, different = _between(sounds, chars[said + 1 : here], stream[place + 1 : there])
                 cost += extra
                 unlike += different
                 worst = max(worst, extra)
+                strange += beyond_mishearing(extra, different)
             heard_char = stream[there]
             if heard_char != chars[here]:
                 cost += rows[number][heard_char]
@@ -213,7 +243,14 @@ def _between_anchors(
     if cost + extra > budget:
         return None
     return Alignment(
-        start, place + 1 + used, cost + extra, run.weight, max(worst, extra), unlike + different, len(heavy)
+        start,
+        place + 1 + used,
+        cost + extra,
+        run.weight,
+        max(worst, extra),
+        unlike + different,
+        len(heavy),
+        strange=strange + beyond_mishearing(extra, different),
     )
 
 

@@ -19,19 +19,21 @@ Table of contents: `split_syllable`, `Sounds`, `load_sounds`.
 
 from __future__ import annotations
 
-import csv
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.errors import RulebookError
+from pipeline.judging.confusions import (
+    INITIALS,
+    classes,
+    learnt_costs,
+    pair_cost,
+    pair_costs,
+    read_heteronyms,
+)
 from pipeline.judging.lexfile import LexiconFile, lexicon_folder
 
-INITIALS = (
-    "zh", "ch", "sh", "b", "p", "m", "f", "d", "t", "n", "l",
-    "g", "k", "h", "j", "q", "x", "r", "z", "c", "s",
-)  # fmt: skip
 # 《汉语拼音方案》: y and w only mark that a syllable begins with i, u or ü.
 _Y = {"yi": "i", "yu": "v", "yue": "ve", "yuan": "van", "yun": "vn", "you": "iou", "yin": "in", "ying": "ing",
       "yong": "iong", "yo": "o"}  # fmt: skip
@@ -144,12 +146,16 @@ class Sounds:
         self._heteronyms = heteronyms
         self._readings: dict[str, tuple[str, ...]] = {}
         self._pinyin: Mapping[int, str] | None = None
-        self._initial = _pair_costs(file, "initial")
-        self._final = _pair_costs(file, "final")
+        self._initial = pair_costs(file, "initial")
+        self._final = pair_costs(file, "final")
         self._initial_default = file.number(("default", "initial"), 0, 1)
         self._final_default = file.number(("default", "final"), 0, 1)
-        self._initial_class = _classes(self._initial, file.number(("default", "coarse_initial_below"), 0, 1))
-        self._final_class = _classes(self._final, file.number(("default", "coarse_final_below"), 0, 1))
+        self._initial_class = classes(self._initial, file.number(("default", "coarse_initial_below"), 0, 1))
+        self._final_class = classes(self._final, file.number(("default", "coarse_final_below"), 0, 1))
+        # Classes come before what was learnt: chained together, learnt pairs would make all sounds one.
+        for half, costs in (("initial", self._initial), ("final", self._final)):
+            for pair, cost in learnt_costs(file, half).items():
+                costs[pair] = min(cost, costs.get(pair, 1.0))
         self._coarse_codes: dict[tuple[str, str], str] = {}
         self._half_codes: dict[str, str] = {}
         self._coarse: dict[str, tuple[str, ...]] = {}
@@ -163,6 +169,8 @@ class Sounds:
         self._insert = _hundredths(file.number(("content", "insert"), 0, 2))
         self._delete = _hundredths(file.number(("content", "delete"), 0, 2))
         self.onset = self._delete - _hundredths(file.number(("content", "onset"), 0, 2))
+        self._critical_from = _hundredths(file.number(("content", "critical_from"), 0, 1))
+        self._critical = _hundredths(file.number(("content", "critical"), 0, 3))
         self._fixed: dict[tuple[str, str], int] = {}
         self.numerals = frozenset(file.text(("numerals", "chars")))
         self._read_numerals(file)
@@ -228,8 +236,8 @@ class Sounds:
         known = self._syllable_costs.get((first, second))
         if known is None:
             (initial_a, final_a), (initial_b, final_b) = split_syllable(first), split_syllable(second)
-            initial = _pair_cost(self._initial, initial_a, initial_b, self._initial_default)
-            final = _pair_cost(self._final, final_a, final_b, self._final_default)
+            initial = pair_cost(self._initial, initial_a, initial_b, self._initial_default)
+            final = pair_cost(self._final, final_a, final_b, self._final_default)
             known = _hundredths(1 - (1 - initial) * (1 - final))
             self._syllable_costs[first, second] = self._syllable_costs[second, first] = known
         return known
@@ -267,6 +275,8 @@ class Sounds:
         for other, opposed in self._opposed.get(said, ()) if cost > _ALIKE else ():
             if self._sound_cost(other, heard) <= _ALIKE:
                 return max(cost, opposed)
+        if said in self._opposed and cost >= self._critical_from:
+            return max(cost, self._critical)
         return cost
 
     def _sound_cost(self, said: str, heard: str) -> int:
@@ -341,47 +351,6 @@ def _hundredths(cost: float) -> int:
     return round(cost * UNIT)
 
 
-def _pair_costs(file: LexiconFile, table: str) -> dict[tuple[str, str], float]:
-    costs: dict[tuple[str, str], float] = {}
-    for key in file.tables(table):
-        cost = file.number((*key, "cost"), 0, 1)
-        file.text((*key, "why"))
-        for first, second in _sound_pairs(file, (*key, "pairs")):
-            if (first, second) in costs:
-                file.problem(key, f"{table} pair {first!r}/{second!r} is given twice")
-            costs[first, second] = costs[second, first] = cost
-    return costs
-
-
-def _sound_pairs(file: LexiconFile, key: tuple[str | int, ...]) -> Iterable[tuple[str, str]]:
-    known = file.pairs(key)
-    if str(key[0]) == "initial":
-        for pair in known:
-            for sound in pair:
-                if sound and sound not in INITIALS:
-                    file.problem(key, f"{sound!r} is no initial; expected '' or one of {' '.join(INITIALS)}")
-    return known
-
-
-def _pair_cost(costs: Mapping[tuple[str, str], float], first: str, second: str, default: float) -> float:
-    return 0.0 if first == second else costs.get((first, second), default)
-
-
-def _classes(costs: Mapping[tuple[str, str], float], below: float) -> dict[str, str]:
-    """Union of all pairs cheaper than ``below``; each sound maps to its class's representative."""
-    parent: dict[str, str] = {}
-
-    def root(sound: str) -> str:
-        while parent.get(sound, sound) != sound:
-            sound = parent[sound]
-        return sound
-
-    for (first, second), cost in sorted(costs.items()):
-        if cost < below:
-            parent[root(first)] = root(second)
-    return {sound: root(sound) for pair in costs for sound in pair}
-
-
 @lru_cache(maxsize=8)
 def load_sounds(folder: Path | None = None) -> Sounds:
     """Sounds and confusions from a lexicon folder; the shipped one when ``None``.
@@ -399,26 +368,8 @@ def load_sounds(folder: Path | None = None) -> Sounds:
     """
     folder = folder or lexicon_folder()
     file = LexiconFile(folder / "confusions.toml")
-    heteronyms, problems = _read_heteronyms(folder / "heteronyms.csv")
+    heteronyms, problems = read_heteronyms(folder / "heteronyms.csv")
     sounds = Sounds(file, heteronyms)
     file.problems.extend(problems)
     file.finish()
     return sounds
-
-
-def _read_heteronyms(path: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    found: dict[str, tuple[str, ...]] = {}
-    problems: list[str] = []
-    try:
-        stream = path.open(encoding="utf-8-sig", newline="")
-    except FileNotFoundError as error:
-        raise RulebookError(f"{path}: file is missing; restore it from the distribution") from error
-    with stream:
-        for line, row in enumerate(csv.DictReader(stream), start=2):
-            term, readings = row.get("term") or "", tuple((row.get("readings") or "").split())
-            if len(term) != 1 or not readings or not all(r.isascii() and r.isalpha() for r in readings):
-                problems.append(f"{path.name}:{line}: expected one character and its toneless readings")
-            elif term in found:
-                problems.append(f"{path.name}:{line}: {term} is listed twice")
-            found[term] = readings
-    return found, problems

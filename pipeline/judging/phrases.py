@@ -188,6 +188,7 @@ def _seen(call: Transcript, aligned: Alignment) -> Features:
         unlike=aligned.unlike,
         syllables=aligned.heavy,
         word_doubt=_doubt(call, aligned),
+        strange=aligned.strange / UNIT,
     )
 
 

@@ -76,7 +76,11 @@ class Found:
 
 
 def phrase_finding(cases: Sequence[Case]) -> Found:
-    """How many of the phrases said are found in what was heard, by characters and by sound."""
+    """How many of the phrases said are found in what was heard, by characters and by sound.
+
+    A hit belongs to the turns of its own speaker that it runs over, never to a listener's between them.
+    It is false when none of them says the phrase, or nearly.
+    """
     from pipeline.judging.phrases import Transcript, compile_pattern, find
     from pipeline.judging.transcript import load_model
 
@@ -90,21 +94,29 @@ def phrase_finding(cases: Sequence[Case]) -> Found:
         transcript = Transcript.of(case.hearing.turns, agent_name=call.agent_name, company=call.company)
         for phrase, pattern in patterns.items():
             hits = find(pattern, transcript)
-            by_sound = {
-                case.hearing.turns[index].start_s
+            spans = [
+                {
+                    case.hearing.turns[index].start_s
+                    for index in range(hit.turn, hit.end_turn + 1)
+                    if case.hearing.turns[index].role == hit.role
+                }
                 for hit in hits
                 if hit.confidence >= accept
-                for index in range(hit.turn, hit.end_turn + 1)
-            }
+            ]
+            by_sound = {start_s for span in spans for start_s in span}
+            near = re.compile(PHRASES[phrase])
             for start_s, text in said.items():
                 literally = phrase in heard.get(start_s, "")
                 if phrase in text:
                     found.said += 1
                     found.by_keyword += literally
                     found.by_sound += start_s in by_sound
-                elif not re.search(PHRASES[phrase], text):
+                elif not near.search(text):
                     found.false_by_keyword += literally
-                    found.false_by_sound += start_s in by_sound
+            found.false_by_sound += sum(
+                not any(phrase in said[start_s] or near.search(said[start_s]) for start_s in span)
+                for span in spans
+            )
     return found
 
 

@@ -101,16 +101,25 @@ def dialogue_pairs(part: str, rank: Confidence) -> list[Pair]:
             continue
         call = Transcript.of(case.hearing.turns)
         heard = {turn.start_s: place for place, turn in enumerate(call.turns)}
+        said_at = {turn.start_s: plain(turn.text) for turn in case.dialogue.hearing.turns}
+        texts_said = [said_at[turn.start_s] for turn in call.turns]
         for text, bare_text, pattern in phrases:
             seen: dict[int, Features] = {}
             for aligned, features in sighted(pattern, call):
-                for place in range(call.place(aligned.start)[0], call.place(aligned.end - 1)[0] + 1):
+                for place in _turns_told(call, aligned.start, aligned.end, texts_said, bare_text):
                     seen[place] = max(features, seen.get(place, features), key=rank.of)
             for turn in case.dialogue.hearing.turns:
                 place = heard.get(turn.start_s, -1)
                 written = place >= 0 and bare_text in plain(call.texts[place])
                 found.append(Pair(text, bare_text in plain(turn.text), written, seen.get(place)))
     return found
+
+
+def _turns_told(call: Transcript, start: int, end: int, said: Sequence[str], phrase: str) -> list[int]:
+    """Turns that a hit tells of: where it runs over several, those that say the phrase, or else the first."""
+    first, last = call.place(start)[0], call.place(end - 1)[0]
+    own = [place for place in range(first, last + 1) if call.turns[place].role == call.turns[first].role]
+    return [place for place in own if phrase in said[place]] or [first]
 
 
 def human_pairs(rank: Confidence) -> list[Pair]:

@@ -14,7 +14,7 @@ from tests.calibration.corpus import VOICES, held_out, load_phrases, sentences
 
 
 def pair(*, said: bool, distance: float, worst: float = 0.0) -> refit.Pair:
-    return refit.Pair("x", said, False, Features(distance, worst, 1.0, distance, distance / 3, 0.0))
+    return refit.Pair("x", said, False, Features(distance, worst, 1.0, distance, distance / 3, 0.0, 0.0))
 
 
 def test_fitting_finds_the_model_that_made_the_data():
@@ -23,7 +23,7 @@ def test_fitting_finds_the_model_that_made_the_data():
     for _ in range(4000):
         distance = chance.random()
         said = chance.random() < 1 / (1 + exp(-(3 - 8 * distance)))
-        rows.append(refit.Pair("x", said, False, Features(distance, 0.0, 0.0, 0.0, 0.0, 0.0)))
+        rows.append(refit.Pair("x", said, False, Features(distance, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)))
     model = refit.fit(rows)
     assert model.bias == pytest.approx(3, abs=0.3)
     assert model.weights.distance == pytest.approx(-8, abs=0.8)
@@ -36,13 +36,13 @@ def test_pairs_without_an_alignment_do_not_move_the_fit():
 
 
 def test_area_counts_ties_as_half():
-    model = Confidence(0.0, Features(-1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    model = Confidence(0.0, Features(-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     rows = [pair(said=True, distance=0.1), pair(said=False, distance=0.1), pair(said=False, distance=0.9)]
     assert refit.area(rows, model) == 1.5 / 2
 
 
 def test_brier_is_the_mean_square_of_the_error():
-    flat = Confidence(0.0, Features(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    flat = Confidence(0.0, Features(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     assert refit.brier([pair(said=True, distance=0.0), pair(said=False, distance=0.0)], flat) == 0.25
 
 
