@@ -29,7 +29,7 @@ from models.phrase_scores import relative_logprobs
 from models.whisper_words import merged_marks, trimmed
 from models.windows import Piece, Window, gather, pack, quietest, uncovered
 from pipeline.errors import ConfigError, ModelMissingError
-from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, PhraseQuery, Samples
+from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, PhraseQuery, PhraseScore, Samples
 from pipeline.records import ModelId
 
 _FRAMES_PER_S = 100  # mel frames
@@ -210,7 +210,9 @@ class WhisperRecognizer:
             segments += [late for late in (_inside(one, holes) for one in again) if late is not None]
         return sorted(segments, key=lambda segment: (segment.start_s, segment.end_s))
 
-    def phrase_scores(self, samples: Samples, queries: Sequence[PhraseQuery]) -> list[float]:
+    def phrase_scores(
+        self, samples: Samples, queries: Sequence[PhraseQuery]
+    ) -> list[tuple[PhraseScore, ...]]:
         """Ask the audio about phrases; see `models.phrase_scores`."""
         return relative_logprobs(self._whisper, self._tokenizer, samples, queries)
 

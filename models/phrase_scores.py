@@ -7,20 +7,21 @@ alone cannot (后四位 or 后六位).
 
 Conventions
 -----------
-Log probabilities are natural, per token. Scores near 0 or above: the phrase fits as well as what was
-written. On our measurements -1.0 and above was present, below -1.5 absent, between is for a person.
+Log probabilities are natural, per token. Relative scores near 0 or above: the phrase fits as
+well as what was written; far below: it does not. Where the limits lie is data of the rulebook.
 
 Table of contents: `relative_logprobs`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline.ports import SAMPLE_RATE_HZ, PhraseQuery, Samples
+from pipeline.ports import SAMPLE_RATE_HZ, PhraseQuery, PhraseScore, Samples
 
 _AIR_S = 1.0
 _SHORTEST_S = 5.0
@@ -28,11 +29,16 @@ _LONGEST_S = 30.0
 _FRAMES_PER_S = 100
 _LEAST = 1e-9
 _PREFIX_TOKENS = 120
+_BATCH = 16
+_NEVER = float("-inf")
+_NUMBER = re.compile("[零一二三四五六七八九十百]+")
+_UNITS = frozenset("十百")
+_DIGITS = str.maketrans("零一二三四五六七八九", "0123456789")
 
 
 def relative_logprobs(
     whisper: Any, tokenizer: Any, samples: Samples, queries: Sequence[PhraseQuery]
-) -> list[float]:
+) -> list[tuple[PhraseScore, ...]]:
     """Score phrases against what was recognised in their place.
 
     Parameters
@@ -46,27 +52,59 @@ def relative_logprobs(
 
     Returns
     -------
-    list of float
-        One for each query: the best of its spellings, relative to what was heard. ``-inf`` where the
-        stretch holds no audio.
+    list of tuple of PhraseScore
+        For each query one score a spelling, the better of its written forms; ``-inf`` where the stretch
+        holds no audio.
     """
-    scores = [float("-inf")] * len(queries)
+    scores = [tuple(PhraseScore(_NEVER, _NEVER) for _ in query.spellings) for query in queries]
     stretches: dict[tuple[float, float], list[int]] = {}
     for index, query in enumerate(queries):
-        stretches.setdefault((query.start_s, query.end_s), []).append(index)
+        if query.spellings:
+            stretches.setdefault((query.start_s, query.end_s), []).append(index)
     for (start_s, end_s), indices in stretches.items():
         cut = samples[round(max(0.0, start_s) * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
         if not len(cut):
             continue
-        encoded, frames = _encode(whisper, cut)
+        asked = [
+            (queries[index].prefix, form)
+            for index in indices
+            for text in (queries[index].heard, *queries[index].spellings)
+            for form in _forms(text)
+        ]
+        means = iter(_mean_logprobs(whisper, tokenizer, asked, *_encode(whisper, cut)))
         for index in indices:
             query = queries[index]
-            texts = [query.heard, *query.spellings]
-            heard, *spelled = _mean_logprobs(
-                whisper, tokenizer, query.prefix, texts, encoded=encoded, frames=frames
+            heard, *spelled = (
+                max(next(means) for _ in _forms(text)) for text in (query.heard, *query.spellings)
             )
-            scores[index] = max(spelled) - heard if spelled else float("-inf")
+            scores[index] = tuple(PhraseScore(one - heard, one) for one in spelled)
     return scores
+
+
+def _forms(text: str) -> list[str]:
+    """A text as it may be written: numbers in characters and in digits (二十四小时, 24小时).
+
+    Examples
+    --------
+    >>> _forms("二十四小时"), _forms("后六位"), _forms("您好")
+    (['二十四小时', '24小时'], ['后六位', '后6位'], ['您好'])
+    """
+    digits = _NUMBER.sub(_as_digits, text)
+    return [text] if digits == text else [text, digits]
+
+
+def _as_digits(found: re.Match[str]) -> str:
+    said = found.group()
+    if not set(said) & _UNITS:
+        return said.translate(_DIGITS)
+    value, unit = 0, 0
+    for char in said:
+        if char in _UNITS:
+            value += (unit or 1) * (10 if char == "十" else 100)
+            unit = 0
+        else:
+            unit = int(char.translate(_DIGITS))
+    return str(value + unit)
 
 
 def _encode(whisper: Any, samples: Samples) -> tuple[np.ndarray[Any, Any], int]:
@@ -82,26 +120,29 @@ def _encode(whisper: Any, samples: Samples) -> tuple[np.ndarray[Any, Any], int]:
 def _mean_logprobs(
     whisper: Any,
     tokenizer: Any,
-    prefix: str,
-    texts: Sequence[str],
-    *,
+    asked: Sequence[tuple[str, str]],
     encoded: np.ndarray[Any, Any],
     frames: int,
 ) -> list[float]:
-    """Mean log probability of each text after the prefix; 0 for an empty text, which nobody had to say."""
+    """Mean log probability of each text after its prefix; 0 for an empty text, which nobody had to say."""
     import ctranslate2
 
-    before = tokenizer.encode(prefix)[-_PREFIX_TOKENS:] if prefix else []
-    tokens = [tokenizer.encode(text) if text else [] for text in texts]
-    asked = [index for index, one in enumerate(tokens) if one]
-    means = [0.0] * len(texts)
-    if not asked:
-        return means
-    batch = ctranslate2.StorageView.from_array(np.repeat(encoded, len(asked), axis=0))
-    results = whisper.model.align(
-        batch, tokenizer.sot_sequence, [before + tokens[index] for index in asked], [frames] * len(asked)
-    )
-    for index, result in zip(asked, results, strict=True):
-        probabilities = np.asarray(result.text_token_probs[len(before) : len(before) + len(tokens[index])])
-        means[index] = float(np.log(np.maximum(probabilities, _LEAST)).mean())
+    means = [0.0] * len(asked)
+    rows = []
+    for index, (prefix, text) in enumerate(asked):
+        before = tokenizer.encode(prefix)[-_PREFIX_TOKENS:] if prefix else []
+        tokens = tokenizer.encode(text) if text else []
+        if tokens:
+            rows.append((index, before, tokens))
+    for at in range(0, len(rows), _BATCH):
+        batch = rows[at : at + _BATCH]
+        results = whisper.model.align(
+            ctranslate2.StorageView.from_array(np.repeat(encoded, len(batch), axis=0)),
+            tokenizer.sot_sequence,
+            [before + tokens for _, before, tokens in batch],
+            [frames] * len(batch),
+        )
+        for (index, before, tokens), result in zip(batch, results, strict=True):
+            probabilities = np.asarray(result.text_token_probs[len(before) : len(before) + len(tokens)])
+            means[index] = float(np.log(np.maximum(probabilities, _LEAST)).mean())
     return means

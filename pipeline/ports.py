@@ -1,6 +1,7 @@
 """What hearing asks of models: protocols, so that `models/` can be replaced or faked.
 
-Table of contents: `HeardWord`, `HeardSegment`, `Recognizer`; `PhraseQuery`, `PhraseListener`;
+Table of contents: `HeardWord`, `HeardSegment`, `Recognizer`; `PhraseQuery`, `PhraseScore`,
+`PhraseListener`;
 `SpeakerStretch`, `Diarizer`.
 Audio is always float32 mono in [-1, 1] at 16 kHz, shape ``(n,)``.
 """
@@ -81,7 +82,7 @@ class PhraseQuery:
     heard : str
         What was recognised at the place itself; empty if nothing was.
     spellings : tuple of str
-        The phrase, in every way it may be written (digits or characters); the best counts.
+        The phrase, in every way it may have been said.
     """
 
     start_s: float
@@ -91,12 +92,30 @@ class PhraseQuery:
     spellings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PhraseScore:
+    """How well a phrase fits the audio: natural log probabilities, mean per token.
+
+    Attributes
+    ----------
+    relative : float
+        Of the phrase minus that of what was recognised in its place.
+    absolute : float
+        Of the phrase itself, at most 0: where even the best text is improbable, comparing says little.
+    """
+
+    relative: float
+    absolute: float
+
+
 @runtime_checkable
 class PhraseListener(Protocol):
     """A recogniser that can be asked about a phrase; not every recogniser can."""
 
-    def phrase_scores(self, samples: Samples, queries: Sequence[PhraseQuery]) -> list[float]:
-        """Relative log probability of each phrase: near 0 or above it was said, far below it was not."""
+    def phrase_scores(
+        self, samples: Samples, queries: Sequence[PhraseQuery]
+    ) -> list[tuple[PhraseScore, ...]]:
+        """Score every spelling of each query: relative near 0 or above it was said, far below it was not."""
         ...
 
 

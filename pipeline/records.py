@@ -149,6 +149,8 @@ class PhraseQuestion:
         What was recognised in the stretch before the place, and at the place.
     spellings : tuple of str
         What may have been said there, Chinese, numbers as read aloud.
+    alike : tuple of float
+        For each spelling, how much it sounds like what was recognised, in [0, 1].
     """
 
     phrase: str
@@ -161,6 +163,7 @@ class PhraseQuestion:
     prefix: str
     heard: str
     spellings: tuple[str, ...]
+    alike: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,11 @@ class PhraseEvidence:
     c_rel : float
         Mean log probability per token of the spelling in its context, minus that of what was recognised
         there. Near 0 or above: it was said; far below: it was not.
+    logprob : float
+        Mean log probability per token of the spelling itself, at most 0. Where even that is low, the
+        audio is too poor, or something else was said, and the comparison proves little.
+    alike : float
+        How much the spelling sounds like what was recognised, in [0, 1].
     """
 
     phrase: str
@@ -180,6 +188,8 @@ class PhraseEvidence:
     end_s: float
     spelling: str
     c_rel: float
+    logprob: float
+    alike: float
 
 
 @dataclass(frozen=True, slots=True)

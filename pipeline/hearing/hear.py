@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.errors import SilentAudioError
 from pipeline.hearing.activity import ActivityLimits, activity
+from pipeline.hearing.answers import Questioner, phrase_evidence
 from pipeline.hearing.audio import Recording, to_16k
 from pipeline.hearing.channels import ChannelLimits
 from pipeline.hearing.fillers import filler_events
@@ -81,6 +82,7 @@ def hear(
     diarizer: Diarizer | Callable[[], Diarizer],
     lexicon: HearingLexicon,
     recording_sha256: str,
+    questions: Questioner | None = None,
 ) -> Hearing:
     """Hear one call.
 
@@ -96,6 +98,8 @@ def hear(
     lexicon : HearingLexicon
     recording_sha256 : str
         Of the encrypted file.
+    questions : callable (turns, call) -> sequence of PhraseQuestion, optional
+        Where the audio itself is asked whether a phrase was said; nowhere when left out.
 
     Returns
     -------
@@ -144,6 +148,10 @@ def hear(
             {role: side.spans for role, side in sides.items()},
             limits=data.turns,
         )
+    with watch.stage("phrases"):
+        asked = questions(turns, call) if questions is not None else ()
+        channel_of = {role: side.samples for role, side in sides.items()}
+        phrases = phrase_evidence(asked, channel_of, recognizer)
     with watch.stage("fillers"):
         fillers = _fillers(turns, sides, recognizer, lexicon)
     with watch.stage("prosody"):
@@ -168,6 +176,7 @@ def hear(
         models=_models(recognizer, lanes),
         settings_hash=settings_hash(lexicon, recognizer),
         notes=notes,
+        phrases=phrases,
         stage_s={k: round(v, 4) for k, v in watch.spent.items()},
     )
 

@@ -107,6 +107,11 @@ class Limits:
     settled_min_confidence: float = 0.0
     wording_accept: float = 0.6
     wording_reject: float = 0.3
+    ask_below: float = 0.9
+    ask_alike: float = 0.6
+    ask_most: int = 2
+    acoustic_present: float = -0.5
+    acoustic_absent: float = -1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,10 @@ class Wording:
     numbers: int
     masked: bool
 
+    def reads(self, text: str) -> bool:
+        """Whether a text, without punctuation, is literally this wording."""
+        return self.written.fullmatch(_plain(text)) is not None
+
 
 def _plain(text: str) -> str:
     return text.translate(_SAME_TABLE)

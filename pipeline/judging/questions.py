@@ -1,0 +1,292 @@
+"""Where in a call the audio itself should be asked whether a phrase was said.
+
+Goal
+----
+Sound alone cannot settle everything: a recogniser that writes 后四位 for 后六位 leaves a near miss, one that
+loses three syllables leaves nothing that looks like the phrase. While the recording is still at hand, its
+own model can be asked how well a phrase fits at a place. This module finds the places, from words alone; the
+answers are kept with the hearing (`pipeline.records.PhraseEvidence`), so that judging needs no model.
+
+Asked are, for every phrase set of the rulebook:
+
+- hits that are not sure, near misses included: was it really this phrase?
+- for the standard's own sentences, which are due somewhere: the places that sound most like them in turns
+  where they were not surely heard.
+
+Conventions
+-----------
+Positions are characters of the transcript's stream, times seconds of the recording. The same turns and
+lexicon give the same questions.
+
+Table of contents: `questions`, `questions_about`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice, product
+
+from rapidfuzz import fuzz
+from rapidfuzz.distance import Indel
+
+from pipeline.judging.case import Case
+from pipeline.judging.lexicon import Lexicon, PhraseSet
+from pipeline.judging.matching import BREAK, Alignment
+from pipeline.judging.patterns import Literal
+from pipeline.judging.phonetics import Sounds
+from pipeline.judging.phrases import Pattern, sighted
+from pipeline.judging.search import Branch
+from pipeline.judging.wordings import Found, Wording
+from pipeline.records import ROLES, CallRecord, Hearing, PhraseQuestion, Role, Turn
+
+# A stretch to listen to: a whole turn, or of a long one so much before and after the place.
+_WHOLE_TURN_S = 12.0
+_BEFORE_S, _AFTER_S, _AIR_S = 6.0, 1.0, 0.2
+# Spellings asked at one place.
+_SPELLINGS = 3
+# Shortest sentence, in characters that carry meaning, that is looked for where nothing was found.
+_LEAST_CHARS = 4
+# Most characters of a hit by sound that are written anew, and ways to do so that are tried.
+_RESPELLED, _TRIES = 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A stretch of the stream and what may have been said there; the more alike the better."""
+
+    start: int
+    end: int
+    alike: float
+    spellings: tuple[str, ...]
+
+
+def questions(turns: Sequence[Turn], call: CallRecord, lexicon: Lexicon) -> tuple[PhraseQuestion, ...]:
+    """All questions about one call.
+
+    Parameters
+    ----------
+    turns : sequence of Turn
+        As heard, sorted by ``start_s``.
+    call : CallRecord
+    lexicon : Lexicon
+        Of the rulebook by which the call will be judged.
+
+    Returns
+    -------
+    tuple of PhraseQuestion
+        Sorted by time, then by phrase.
+    """
+    return questions_about(turns, call, lexicon, lexicon.phrases)
+
+
+def questions_about(
+    turns: Sequence[Turn], call: CallRecord, lexicon: Lexicon, names: Iterable[str]
+) -> tuple[PhraseQuestion, ...]:
+    """Questions about some phrase sets only, for phrases that are new to a rulebook."""
+    end_s = max((turn.end_s for turn in turns), default=0.0)
+    case = Case(Hearing("", end_s, "mono", tuple(turns)), call, lexicon)
+    asked = [
+        question
+        for name in names
+        for role in ROLES
+        for place in _places(case, lexicon.phrases[name], role)
+        for question in _question(case, name, place)
+    ]
+    return tuple(sorted(asked, key=lambda one: (one.from_s, one.start_s, one.phrase, one.spellings)))
+
+
+def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
+    """Places of one phrase set on one side of the line, none overlapping."""
+    limits = case.lexicon.limits
+    sure: list[tuple[int, int]] = []
+    open_: list[_Place] = []
+    for found, wording in _worded(case, phrase, role):
+        if found.confidence >= limits.ask_below:
+            sure.append((found.start, found.end))
+        elif found.confidence >= limits.wording_reject:
+            heard = case.transcript.stream[found.start : found.end]
+            open_.append(_Place(found.start, found.end, found.confidence, _respelled(case, wording, heard)))
+    if phrase.say and role == "agent":
+        for pattern in phrase.say:
+            for aligned, spellings, confidence in _said(case, pattern, role):
+                if confidence >= limits.ask_below:
+                    sure.append((aligned.start, aligned.end))
+                else:
+                    open_.append(_Place(aligned.start, aligned.end, confidence, spellings))
+        if phrase.near == "unsure":
+            open_.extend(_alike(case, phrase, role, sure))
+    kept: list[_Place] = []
+    for place in sorted(open_, key=lambda one: (-one.alike, one.start, one.end, one.spellings)):
+        if not place.spellings:
+            continue
+        taken = [*sure, *((other.start, other.end) for other in kept)]
+        if not any(place.start < end and start < place.end for start, end in taken):
+            kept.append(place)
+    return kept
+
+
+def _worded(case: Case, phrase: PhraseSet, role: Role) -> Iterator[tuple[Found, Wording]]:
+    index = case.sound_index
+    for wording in phrase.like:
+        for found in index.search(wording, index.of_role[role]):
+            yield found, wording
+
+
+def _respelled(case: Case, wording: Wording, heard: str) -> tuple[str, ...]:
+    """What a wording reads where something of its sound was heard: 礼陪 becomes 理赔.
+
+    As few characters as possible are changed; what stands in a gap stays as it was heard.
+    """
+    codes = case.sound_index.codes
+    own: dict[str, list[str]] = {}
+    for char in sorted(wording.chars):
+        own.setdefault(codes[ord(char)], []).append(char)
+    unlike = [at for at, char in enumerate(heard) if char not in own.get(codes[ord(char)], (char,))]
+    for count in range(1, min(len(unlike), _RESPELLED) + 1):
+        for places in combinations(unlike, count):
+            ways = product(*(own[codes[ord(heard[at])]] for at in places))
+            for chars in islice(ways, _TRIES):
+                changed = dict(zip(places, chars, strict=True))
+                text = "".join(changed.get(at, char) for at, char in enumerate(heard))
+                if wording.reads(text):
+                    return (text,)
+    return ()
+
+
+def _said(case: Case, pattern: Pattern, role: Role) -> Iterator[tuple[Alignment, tuple[str, ...], float]]:
+    for aligned, seen in sighted(pattern, case.transcript, turns=case.turns_by_role[role]):
+        yield aligned, _spelled(case, pattern, aligned), pattern.model.confidence.of(seen)
+
+
+def _spelled(case: Case, pattern: Pattern, aligned: Alignment) -> tuple[str, ...]:
+    """The ways to say a pattern that sound most like what was heard; its slots as they were heard."""
+    sounds = pattern.model.sounds
+    stream = case.transcript.stream
+    heard = stream[aligned.start : aligned.end]
+    slots = [(type(element), stream[start:end]) for element, start, end in aligned.filled]
+    ways = {way for branch in pattern.branches for way in _ways(branch, slots)}
+
+    def distance(way: str) -> float:
+        return -_likeness(way, heard, sounds)
+
+    return tuple(sorted(ways, key=lambda way: (distance(way), len(way), way))[:_SPELLINGS])
+
+
+def _likeness(one: str, other: str, sounds: Sounds) -> float:
+    """How much two texts sound alike by their coarse initials and finals, in [0, 1]."""
+    first, second = (
+        "".join(char for char in text if char.isalnum())
+        .translate(sounds.coarse_table)
+        .translate(sounds.halves_table)
+        for text in (one, other)
+    )
+    return round(Indel.normalized_similarity(first, second), 4)
+
+
+def _ways(branch: Branch, slots: Sequence[tuple[type, str]]) -> Iterator[str]:
+    """Literal texts of a branch; those with slots only where the same slots were filled."""
+    if not slots:
+        yield from (branch.runs[number].chars for number in branch.whole)
+    for chain in branch.chains:
+        open_ = [link for link in chain.links if not isinstance(link, int | Literal)]
+        if [type(link) for link in open_] != [kind for kind, _ in slots]:
+            continue
+        filled = iter(slots)
+        yield "".join(
+            branch.runs[link].chars if isinstance(link, int) else next(filled)[1] for link in chain.links
+        )
+
+
+def _alike(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, int]]) -> Iterator[_Place]:
+    """Where it sounds most like one of the standard's sentences, in turns that do not surely hold it."""
+    call = case.transcript
+    limits = case.lexicon.limits
+    held = {call.place(start)[0] for start, _ in sure}
+    pieces = [piece for piece in _pieces(case, role) if piece[0] not in held]
+    found: list[_Place] = []
+    for text, halves in _sentences(phrase):
+        for _, begin, heard in pieces:
+            aligned = fuzz.partial_ratio_alignment(halves, heard, score_cutoff=100 * limits.ask_alike)
+            if aligned is None or aligned.dest_end - aligned.dest_start < len(halves) // 2:
+                continue
+            first = begin + aligned.dest_start // 2
+            last = begin + (aligned.dest_end - 1) // 2
+            start, end = call.coarse_at[first], call.coarse_at[last] + 1
+            found.append(_Place(start, end, aligned.score / 100, (text,)))
+    found.sort(key=lambda one: (-one.alike, -len(one.spellings[0]), one.start, one.spellings))
+    kept: list[_Place] = []
+    for place in found:
+        if all(place.end <= other.start or other.end <= place.start for other in kept):
+            kept.append(place)
+    # Unlike hits these are guesses: no surer than the least sure hit.
+    yield from (_Place(p.start, p.end, p.alike - 1.0, p.spellings) for p in kept[: limits.ask_most])
+
+
+def _sentences(phrase: PhraseSet) -> list[tuple[str, str]]:
+    """Sentences worth looking for by likeness: none of a set that two or three syllables can say."""
+    runs = [
+        branch.runs[number]
+        for pattern in phrase.say
+        for branch in pattern.branches
+        for number in sorted(branch.whole)
+    ]
+    if min((len(run.heavy) for run in runs), default=0) < _LEAST_CHARS:
+        return []
+    return [(run.chars, run.halves) for run in runs]
+
+
+def _pieces(case: Case, role: Role) -> Iterator[tuple[int, int, str]]:
+    """One side's turns as (turn, begin in the coarse sounds, coarse initials and finals in turn)."""
+    call = case.transcript
+    stop = call.model.sounds.coarse(BREAK)[0]
+    own = set(case.turns_by_role[role])
+    begin, turn = 0, -1
+    for at, place in enumerate((*call.coarse_at, len(call.stream))):
+        here = call.place(place)[0] if place < len(call.stream) else -1
+        is_stop = at < len(call.coarse) and call.coarse[at] == stop
+        if here != turn or is_stop:
+            if turn in own and at > begin:
+                yield turn, begin, call.halves[2 * begin : 2 * at]
+            begin, turn = at + is_stop, -1 if is_stop else here
+    return
+
+
+def _question(case: Case, name: str, place: _Place) -> Iterator[PhraseQuestion]:
+    """Turn a place into a question; none where it runs over into another turn."""
+    call = case.transcript
+    turn, start = call.place(place.start)
+    end_turn, last = call.place(place.end - 1)
+    if turn != end_turn or BREAK in call.stream[place.start : place.end]:
+        return
+    start_s, end_s = call.begin_s(turn, start), call.end_s(turn, last)
+    spoken = case.turns[turn]
+    begin, from_s, to_s = 0, spoken.start_s - _AIR_S, spoken.end_s + _AIR_S
+    if spoken.duration_s > _WHOLE_TURN_S:
+        begin = _begin(case, turn, start)
+        from_s = call.begin_s(turn, begin) - (_AIR_S / 2 if begin else _AIR_S)
+        to_s = min(to_s, end_s + _AFTER_S)
+    heard = call.spoken(turn, start, last + 1)
+    spellings = tuple(dict.fromkeys(place.spellings))[:_SPELLINGS]
+    yield PhraseQuestion(
+        phrase=name,
+        role=spoken.role,
+        turn=turn,
+        from_s=round(max(0.0, from_s), 3),
+        to_s=round(to_s, 3),
+        start_s=start_s,
+        end_s=end_s,
+        prefix=call.spoken(turn, begin, start) if start > begin else "",
+        heard=heard,
+        spellings=spellings,
+        alike=tuple(_likeness(said, heard, call.model.sounds) for said in spellings),
+    )
+
+
+def _begin(case: Case, turn: int, start: int) -> int:
+    """Where to begin listening in a long turn: at a sentence if one begins near enough."""
+    call = case.transcript
+    at_s = call.begin_s(turn, start)
+    near = [place for place in range(start + 1) if at_s - call.begin_s(turn, place) <= _BEFORE_S]
+    sentences = [place for place in near if call.sentence(turn, place)[0] == place]
+    return (sentences or near or [start])[0]
