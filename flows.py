@@ -41,7 +41,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from pipeline.errors import StorageError, TransientError, ZhijianError
-from pipeline.night.run import BATCHES_IN_FLIGHT, Batch, BatchCount, Night, open_night
+from pipeline.night.batch import Batch, BatchCount
+from pipeline.night.run import Night, open_night
 from pipeline.night.summary import NightSummary, markdown_summary
 from pipeline.night.supervise import supervised
 from pipeline.settings import Settings, load_settings
@@ -100,7 +101,7 @@ def close_night(night: Night) -> NightSummary:
 
 @flow(
     name="nightly",
-    task_runner=ThreadPoolTaskRunner(max_workers=BATCHES_IN_FLIGHT),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]
     persist_result=False,
     validate_parameters=True,
 )

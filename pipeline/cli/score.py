@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.app import EXIT_INTERRUPTED, EXIT_QUARANTINED, app, print_json
+
+if TYPE_CHECKING:
+    from pipeline.night.worker import CallTask
 
 
 @app.command(
@@ -65,7 +68,7 @@ def score(
         night = open_night(settings, retry_quarantined=retry_quarantined)
         if not json:
             typer.echo(night.describe(), err=True)
-        with _progress(len(night.plan.tasks)) as advance:
+        with _progress(night.plan.tasks) as advance:
             night.on_progress = advance
             summary = run_night(night)
     except KeyboardInterrupt:
@@ -76,7 +79,8 @@ def score(
     if json:
         print_json({**summary.counts(), "run_id": summary.run_id, "audio_s": summary.audio_s,
                     "wall_s": summary.wall_s, "waiting": summary.waiting, "reasons": summary.reasons,
-                    "cpu_s": summary.stage_s})  # fmt: skip
+                    "cpu_s": summary.stage_s, "workers": summary.workers, "peak_mb": summary.peak_mb,
+                    "damaged": summary.damaged})  # fmt: skip
     else:
         typer.echo(summary.headline())
         for kind, count in sorted(summary.reasons.items()):
@@ -95,15 +99,18 @@ def _as_interrupt(_number: int, _frame: object) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[float], None]]:
-    """Calls done, calls/s, hours of audio per hour, time left; only where a person watches."""
-    if not sys.stderr.isatty() or total == 0:
-        yield lambda audio_s: None
+def _progress(tasks: Sequence[CallTask]) -> Iterator[Callable[[float, int], None]]:
+    """Calls done, calls/s, hours of audio per hour, time left; only where a person watches.
+
+    The longest calls come first, so the time left is told by bytes of recordings, not by calls.
+    """
+    if not sys.stderr.isatty() or not tasks:
+        yield lambda audio_s, size_bytes: None
         return
     import time
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     started_s = time.monotonic()
     heard_s = 0.0
@@ -111,18 +118,19 @@ def _progress(total: int) -> Iterator[Callable[[float], None]]:
     columns = (
         TextColumn("hearing"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[said]}"),
         TimeRemainingColumn(),
     )
+    total = sum(task.recording.size_bytes for task in tasks)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("hearing", total=total, speed="")
+        row = bar.add_task("hearing", total=total, said=f"0/{len(tasks)}")
 
-        def advance(audio_s: float) -> None:
+        def advance(audio_s: float, size_bytes: int) -> None:
             nonlocal heard_s, done
             heard_s += audio_s
             done += 1
             wall_s = time.monotonic() - started_s
-            bar.update(row, advance=1, speed=f"{done / wall_s:.2f} calls/s, {heard_s / wall_s:.1f} audio-h/h")
+            said = f"{done}/{len(tasks)}, {done / wall_s:.2f} calls/s, {heard_s / wall_s:.1f} audio-h/h"
+            bar.update(row, advance=size_bytes, said=said)
 
         yield advance

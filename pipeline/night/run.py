@@ -4,60 +4,39 @@
 in against calls out and records the run. What is finished is committed every few seconds, so a kill
 loses seconds of work and no row.
 
-Table of contents: `Batch`, `BatchCount`, `Night`, `open_night`, `run_night`.
+Table of contents: `Night`, `open_night`, `run_night`.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pipeline.audit import audit_place, checkpoint, record_refusal
 from pipeline.callrecords import read_call_records
 from pipeline.disputes.archive import archive_rulebook
-from pipeline.errors import ConfigError, InputError, KeyMaterialError, WorkerDiedError
+from pipeline.errors import ConfigError, KeyMaterialError, WorkerDiedError
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.night.account import Account
-from pipeline.night.plan import NightPlan, plan_night, recording_mark
+from pipeline.night.batch import Batch, BatchCount, Desk, Entry, RunContext, worker_setup
+from pipeline.night.plan import NightPlan, plan_night
 from pipeline.night.pool import HearingPool
 from pipeline.night.preflight import check_weights
 from pipeline.night.summary import NightSummary
-from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, open_identity
-from pipeline.results.entries import QuarantineRow, ScoredCall
+from pipeline.night.worker import CallTask, Failed, Scored, open_identity
+from pipeline.results.storage import DamagedResultsError
 from pipeline.results.store import Store
+from pipeline.results.upkeep import Damaged
 from pipeline.settings import Settings
 from pipeline.vault.recordings import RecordingRef, list_recordings, read_recording
 
-COMMIT_EVERY_S = 20.0
-BATCHES_IN_FLIGHT = 2
-OnProgress = Callable[[float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Calls that are worked on as one Prefect task."""
-
-    number: int
-    tasks: tuple[CallTask, ...]
-
-    @property
-    def size(self) -> int:
-        """How many calls."""
-        return len(self.tasks)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchCount:
-    """What became of a batch."""
-
-    scored: int
-    quarantined: int
-    skipped: int
+OnProgress = Callable[[float, int], None]
+"""Called for every finished call with its seconds of audio and the bytes of its recording."""
 
 
 class Night:
@@ -76,17 +55,20 @@ class Night:
         run_id: str,
         key_id: str | None,
         started_at: datetime,
+        damaged: Sequence[Damaged] = (),
     ) -> None:
         self.plan = plan
         self.run_id = run_id
+        self.context = RunContext(run_id, key_id)
+        self.damaged = tuple(damaged)
         self.batches = tuple(
             Batch(i, tuple(group)) for i, group in enumerate(_chunks(plan.tasks, settings.batch_calls))
         )
-        self.on_progress: OnProgress = lambda audio_s: None
+        self.on_progress: OnProgress = lambda audio_s, size_bytes: None
         self._store = store
         self._settings = settings
-        self._key_id = key_id
-        self._account = Account(run_id, plan, started_at)
+        self._desk = Desk(store, self.context)
+        self._account = Account(run_id, plan, started_at, damaged=tuple(p for d in damaged for p in d.paths))
         self._lock = threading.Lock()
         self._pool: HearingPool | None = None
         self._stopped = False
@@ -98,7 +80,22 @@ class Night:
             f"run {self.run_id}: {plan.calls_in} calls in, {len(plan.tasks)} to hear "
             f"in {len(self.batches)} batches, "
             f"{plan.skipped} scored already, {plan.refused_units + plan.waiting} cannot be heard"
+            + "".join(
+                f"; {d.paths[0]} was damaged and is set aside, its {len(d.call_ids)} calls are heard again"
+                for d in self.damaged
+            )
         )
+
+    @property
+    def batches_in_flight(self) -> int:
+        """Batches to work on at once, so that no worker waits while another finishes a batch.
+
+        Returns
+        -------
+        int
+            At least 2.
+        """
+        return 1 + math.ceil(self._settings.worker_count() / self._settings.batch_calls)
 
     def score_batch(self, batch: Batch) -> BatchCount:
         """Hear, judge and commit one batch.
@@ -109,24 +106,32 @@ class Night:
             Results could not be written; what was committed stays, and the batch may be repeated.
         """
         todo = [task for task in batch.tasks if task.call.call_id not in self._account.ends]
-        outcomes: list[Scored | Failed] = []
-        committed_s = time.monotonic()
-        try:
-            for outcome in self._workers().score(todo):
-                outcomes.append(outcome)
-                if isinstance(outcome, Scored):
-                    self.on_progress(outcome.hearing.duration_s)
-                else:
-                    self.on_progress(0.0)
-                if time.monotonic() - committed_s > COMMIT_EVERY_S:
-                    done, outcomes = outcomes, []
-                    self._commit(done)
-                    committed_s = time.monotonic()
-        finally:
-            # also when interrupted: what was heard is worth keeping
-            self._commit(outcomes)
+        if todo:
+            self._desk.work(self._workers(), todo, on_outcome=self._tell, on_commit=self._account.book)
+        return self._count(batch)
+
+    def book(self, batch: Batch, entries: Sequence[Entry]) -> BatchCount:
+        """Enter what another machine has committed.
+
+        Parameters
+        ----------
+        batch : Batch
+        entries : sequence of Entry
+            As `pipeline.night.remote.score_batch_here` gave them.
+        """
+        self._account.book(entries)
+        sizes = {task.call.call_id: task.recording.size_bytes for task in batch.tasks}
+        for entry in entries:
+            self.on_progress(entry.audio_s, sizes.get(entry.unit, 0))
+        return self._count(batch)
+
+    def _count(self, batch: Batch) -> BatchCount:
         ids = [task.call.call_id for task in batch.tasks]
         return BatchCount(*(self._account.count(ids, end) for end in ("scored", "quarantined", "skipped")))
+
+    def _tell(self, outcome: Scored | Failed) -> None:
+        audio_s = outcome.hearing.duration_s if isinstance(outcome, Scored) else 0.0
+        self.on_progress(audio_s, outcome.task.recording.size_bytes)
 
     def close(self) -> NightSummary:
         """Hold calls in against calls out, and record the run.
@@ -158,68 +163,12 @@ class Night:
                 raise WorkerDiedError("the night was stopped; run it again to go on")
             if self._pool is None:
                 settings = self._settings
-                setup = WorkerSetup(
-                    model=settings.model,
-                    model_dir=settings.model_dir,
-                    device=settings.device,
-                    compute_type=settings.compute_type,
-                    threads=settings.threads_per_worker,
-                    rulebook=settings.rulebook,
-                    identity=settings.identity,
-                    audit=audit_place(settings),
-                    run_id=self.run_id,
+                self._pool = HearingPool(
+                    worker_setup(settings, self.run_id),
+                    workers=min(settings.worker_count(), max(1, len(self.plan.tasks))),
+                    call_timeout_s=settings.call_timeout_s,
                 )
-                workers = min(settings.worker_count(), max(1, len(self.plan.tasks)))
-                self._pool = HearingPool(setup, workers=workers, call_timeout_s=settings.call_timeout_s)
             return self._pool
-
-    def _commit(self, outcomes: Sequence[Scored | Failed]) -> None:
-        if not outcomes:
-            return
-        now = datetime.now(UTC)
-        scored: list[ScoredCall] = []
-        failed: list[QuarantineRow] = []
-        for outcome in outcomes:
-            if isinstance(outcome, Failed):
-                failed.append(self._quarantine_row(outcome, now))
-                continue
-            try:
-                scored.append(self._scored_call(outcome, now))
-            except InputError as error:  # a value that cannot be stored costs its call, not its batch
-                refused = Failed(outcome.task, "store", error.kind, str(error), False)
-                failed.append(self._quarantine_row(refused, now))
-        with self._lock:
-            self._account.book(scored, failed, self._store.commit(scored, failed))
-
-    def _scored_call(self, outcome: Scored, now: datetime) -> ScoredCall:
-        task = outcome.task
-        return ScoredCall(
-            call=task.call,
-            hearing=outcome.hearing,
-            judgement=outcome.judgement,
-            recording_uri=task.recording.uri,
-            scored_at=now,
-            recording_size_bytes=task.recording.size_bytes,
-            recording_stamp=task.recording.stamp,
-            supersedes=task.supersedes,
-            run_id=self.run_id,
-        )
-
-    def _quarantine_row(self, failed: Failed, now: datetime) -> QuarantineRow:
-        return QuarantineRow(
-            call_id=failed.task.call.call_id,
-            path=failed.task.recording.uri,
-            stage=failed.stage,
-            kind=failed.kind,
-            message=failed.message,
-            first_seen=now,
-            last_seen=now,
-            attempts=failed.attempts,
-            fingerprint=recording_mark(failed.task.recording),
-            key_id=self._key_id,
-            call_date=failed.task.call.started_at.date(),
-            run_id=self.run_id,
-        )
 
 
 def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
@@ -258,20 +207,30 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
     archive_rulebook(store, settings.rulebook, in_force_from=started_at.astimezone(CHINA).date())
     checkpoint(audit_place(settings))  # a log that cannot be written stops the night before the first call
     run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    plan = plan_night(
-        table,
-        recordings,
-        calls_path=settings.calls,
-        recordings_path=settings.recordings,
-        scored=store.scored_fingerprints(call.call_id for call in table.records),
-        quarantined=store.quarantined(),
-        seen=store.quarantined(include_resolved=True),
-        key_id=identity.key_id,
-        sha256=_sha256,
-        now=started_at,
-        run_id=run_id,
-        retry_quarantined=retry_quarantined,
-    )
+    dates = {call.started_at.date().isoformat() for call in table.records}
+    damaged = store.set_aside_damaged(dates, run_id=run_id)
+
+    def planned() -> NightPlan:
+        return plan_night(
+            table,
+            recordings,
+            calls_path=str(settings.calls),
+            recordings_path=str(settings.recordings),
+            scored=store.scored_fingerprints(call.call_id for call in table.records),
+            quarantined=store.quarantined(),
+            seen=store.quarantined(include_resolved=True),
+            key_id=identity.key_id,
+            sha256=_sha256,
+            now=started_at,
+            run_id=run_id,
+            retry_quarantined=retry_quarantined,
+        )
+
+    try:
+        plan = planned()
+    except DamagedResultsError as error:  # of another day: its files are read only to know what is scored
+        damaged += store.set_aside_damaged(paths=error.paths, run_id=run_id)
+        plan = planned()
     ordered = tuple(sorted(plan.tasks, key=lambda t: (-t.recording.size_bytes, t.call.call_id)))
     return Night(
         replace(plan, tasks=ordered),
@@ -280,6 +239,7 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
         run_id=run_id,
         key_id=identity.key_id,
         started_at=started_at,
+        damaged=damaged,
     )
 
 
@@ -290,7 +250,7 @@ def run_night(night: Night) -> NightSummary:
     -------
     NightSummary
     """
-    executor = ThreadPoolExecutor(max_workers=BATCHES_IN_FLIGHT, thread_name_prefix="batch")
+    executor = ThreadPoolExecutor(max_workers=night.batches_in_flight, thread_name_prefix="batch")
     try:
         for future in [executor.submit(night.score_batch, batch) for batch in night.batches]:
             future.result()

@@ -31,6 +31,10 @@ class NightSummary:
         Quarantined units of this run by kind of error.
     worst : tuple of (call_id, score, grade)
         The lowest scores of this run, lowest first.
+    workers, peak_mb : int, float
+        Worker processes, and the sum of the largest resident memory of each and of the main process.
+    damaged : tuple of str
+        Result files that were found damaged and set aside.
     """
 
     run_id: str
@@ -46,6 +50,9 @@ class NightSummary:
     stage_s: Mapping[str, float]
     reasons: Mapping[str, int]
     worst: tuple[tuple[str, float, str], ...]
+    workers: int = 0
+    peak_mb: float = 0.0
+    damaged: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Hold the counts against each other.
@@ -103,6 +110,9 @@ def markdown_summary(summary: NightSummary) -> str:
         lines += [f"| `{kind}` | {count} |" for kind, count in sorted(summary.reasons.items())]
         if summary.waiting:
             lines += ["", f"其中 {summary.waiting} 通自上次以来录音与密钥均未变化，未重试。"]
+    if summary.damaged:
+        lines += ["", "## 损坏的结果文件（已移至 `_damaged/`，其通话已重新检听）", ""]
+        lines += [f"- `{path}`" for path in summary.damaged]
     if summary.worst:
         lines += ["", "## 得分最低", "", "| 通话 | 得分 | 等级 |", "|---|---:|---|"]
         lines += [f"| `{call_id}` | {score:.1f} | {grade} |" for call_id, score, grade in summary.worst]
@@ -112,5 +122,15 @@ def markdown_summary(summary: NightSummary) -> str:
         lines += [
             f"| {stage} | {seconds:.1f} | {seconds / total if total else 0:.0%} |"
             for stage, seconds in sorted(summary.stage_s.items(), key=lambda item: -item[1])
+        ]
+    if summary.scored and summary.wall_s:
+        lines += [
+            "",
+            "## 吞吐",
+            "",
+            "| 通话/秒 | 录音小时/小时 | 工作进程 | 内存峰值合计 |",
+            "|---:|---:|---:|---:|",
+            f"| {summary.scored / summary.wall_s:.2f} | {summary.audio_s / summary.wall_s:.1f} "
+            f"| {summary.workers} | {summary.peak_mb:.0f} MB |",
         ]
     return "\n".join([*lines, "", f"run `{summary.run_id}`", ""])

@@ -23,11 +23,11 @@ from pipeline.disputes.archive import archive_rulebook
 from pipeline.errors import CallRecordError, ConfigError, RecordingError, ZhijianError
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.night.account import Account
-from pipeline.night.plan import plan_night, recording_mark
+from pipeline.night.batch import Desk, RunContext
+from pipeline.night.plan import plan_night
 from pipeline.night.summary import NightSummary
-from pipeline.night.worker import CallTask, describe_defect
+from pipeline.night.worker import Failed, Scored, describe_defect
 from pipeline.records import ROLES, Hearing, Turn, Word
-from pipeline.results.entries import QuarantineRow, ScoredCall
 from pipeline.results.store import Store
 from pipeline.settings import Settings
 from pipeline.tablefiles import read_rows
@@ -147,40 +147,19 @@ def judge_night(settings: Settings, turns_path: str) -> NightSummary:
         run_id=run_id,
     )
     account = Account(run_id, plan, now)
+    desk = Desk(store, RunContext(run_id, None))
     for start in range(0, len(plan.tasks), COMMIT_CALLS):
-        scored: list[ScoredCall] = []
-        failed: list[QuarantineRow] = []
+        outcomes: list[Scored | Failed] = []
         for task in plan.tasks[start : start + COMMIT_CALLS]:
             hearing = hearings[task.call.call_id]
             try:
-                judgement = judge(hearing, task.call, rulebook)
+                outcomes.append(Scored(task, hearing, judge(hearing, task.call, rulebook)))
             except ZhijianError as error:
-                failed.append(_failed(task, error.kind, str(error), now, run_id))
+                outcomes.append(Failed(task, "judge", error.kind, str(error), error.transient))
             except Exception as error:  # noqa: BLE001 - one call's surprise must not end the run
-                failed.append(_failed(task, "internal_error", describe_defect(error), now, run_id))
-            else:
-                scored.append(
-                    ScoredCall(
-                        task.call,
-                        hearing,
-                        judgement,
-                        task.recording.uri,
-                        datetime.now(UTC),
-                        recording_size_bytes=task.recording.size_bytes,
-                        recording_stamp=task.recording.stamp,
-                        supersedes=task.supersedes,
-                        run_id=run_id,
-                    )
-                )
-        account.book(scored, failed, store.commit(scored, failed))
+                outcomes.append(Failed(task, "judge", "internal_error", describe_defect(error), False))
+        desk.commit(outcomes, account.book)
     return account.close(store, model="transcript")
-
-
-def _failed(task: CallTask, kind: str, message: str, now: datetime, run_id: str) -> QuarantineRow:
-    return QuarantineRow(
-        task.call.call_id, task.recording.uri, "judge", kind, message, now, now,
-        fingerprint=recording_mark(task.recording), call_date=task.call.started_at.date(), run_id=run_id,
-    )  # fmt: skip
 
 
 def _turn(row: Mapping[str, Any]) -> Turn:

@@ -4,18 +4,20 @@ Decrypted audio and text live in this process's memory only. A failure leaves th
 `Failed` record whose message names files and reasons, never words that were spoken.
 
 Table of contents: `CallTask`, `WorkerSetup`, `Scored`, `Failed`, `open_identity`, `Ears`;
-`start_worker`, `attach_to_parent`, `work`.
+`start_worker`, `attach_to_parent`, `work`, `peak_memory_mb`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
+import time
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,11 +57,22 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A call that was heard and judged."""
+    """A call that was heard and judged.
+
+    Attributes
+    ----------
+    cpu_s : float
+        CPU seconds that the worker process spent on it.
+    worker, peak_mb : str, float
+        That process (``host:pid``), and its largest resident memory so far.
+    """
 
     task: CallTask
     hearing: Hearing
     judgement: Judgement
+    cpu_s: float = 0.0
+    worker: str = ""
+    peak_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,9 @@ class Failed:
     message: str
     transient: bool
     attempts: int = 1
+    cpu_s: float = 0.0
+    worker: str = ""
+    peak_mb: float = 0.0
 
 
 class Ears:
@@ -217,4 +233,16 @@ def work(task: CallTask) -> Scored | Failed:
     """Score one call with this process's models."""
     if _ears is None:
         raise RuntimeError("start_worker() has not run in this process")
-    return _ears.score(task)
+    began_s = time.process_time()
+    outcome = _ears.score(task)
+    return replace(
+        outcome,
+        cpu_s=time.process_time() - began_s,
+        worker=f"{os.uname().nodename}:{os.getpid()}",
+        peak_mb=peak_memory_mb(),
+    )
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
