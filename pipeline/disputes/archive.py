@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.errors import InputError, ResultsError
+from pipeline.errors import InputError, ResultsError, RulebookError
 from pipeline.judging.rulebook import (
     MATCHING_FILES,
     SHARED_FILES,
@@ -121,7 +121,7 @@ def rulebook_by_hash(store: Store, rulebook_hash: str, *, current: Path | None =
     Returns
     -------
     Rulebook or None
-        None if there is no such rulebook any more.
+        None if there is no such rulebook any more, or this version of the code cannot read it.
 
     Raises
     ------
@@ -135,7 +135,10 @@ def rulebook_by_hash(store: Store, rulebook_hash: str, *, current: Path | None =
         if row["rulebook_hash"] == rulebook_hash and row["file"]
     }
     if files:
-        book = _load(tuple(sorted(files.items())))
+        try:
+            book = _load(tuple(sorted(files.items())))
+        except RulebookError:  # written for another version of the code; its verdicts stay, it judges no more
+            return None
         if book.hash != rulebook_hash:
             raise ResultsError(
                 f"{store.place}: the archived files of rulebook {rulebook_hash[:12]} give the hash "
@@ -180,8 +183,8 @@ def rules_of_day(
     book = rulebook_by_hash(store, wanted, current=current)
     if book is None:
         raise ResultsError(
-            f"{store.place}: the rulebook of that day ({wanted[:12]}) is neither in {TABLE}/ nor the one "
-            "in use; give its folder with --rulebook"
+            f"{store.place}: the rulebook of that day ({wanted[:12]}) is not in {TABLE}/ in a form that "
+            "this version reads, nor the one in use; give a rulebook with --rulebook"
         )
     return book
 

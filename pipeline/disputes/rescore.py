@@ -2,7 +2,7 @@
 
 The command and the flow ``rescore`` both call `rescore`.
 
-Table of contents: `Rescore`, `rescore`.
+Table of contents: `Rescore`, `rescore`; `hear_again`, `find_recording`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.audit import audit_place, opening, record_opening
 from pipeline.disputes.archive import archive_rulebook, rules_of_day
 from pipeline.disputes.compare import Comparison, compare
 from pipeline.disputes.dual import DualVerdict, dual_verdicts, todays_opinion
@@ -123,9 +124,12 @@ def rescore(
     else:
         book = load_rulebook(rulebook)
         archive_rulebook(store, rulebook)  # kept so that its verdicts can be defended; never in force
+    place = audit_place(settings)
+    record_opening(call_id, at=place, purpose="rescore", what="transcript", who=who.strip(), why=why.strip())
     hearing, recording = old.hearing, None
     if from_audio:
-        hearing, recording = _hear(settings, old)
+        with opening(call_id, at=place, purpose="rescore", who=who.strip(), why=why.strip()):
+            hearing, recording = hear_again(settings, old)
     judgement = judge(hearing, old.call, book)
     entry = ScoredCall(
         call=old.call,
@@ -165,7 +169,14 @@ def rescore(
     )
 
 
-def _hear(settings: Settings, old: Version) -> tuple[Hearing, RecordingRef]:
+def hear_again(settings: Settings, old: Version) -> tuple[Hearing, RecordingRef]:
+    """Hear the recording of a stored call with the settings' model; say so to the audit log before.
+
+    Raises
+    ------
+    RecordingError
+        The recording is missing, or cannot be opened or heard.
+    """
     from pipeline.night.preflight import check_weights
     from pipeline.night.worker import CallTask, Ears, Failed, WorkerSetup
 

@@ -20,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.judging.rulebook import Rulebook, load_rulebook
 from pipeline.privacy import CallMask
+from pipeline.report.clips import Clip, EvidenceKey
 from pipeline.results.store import Store
 
 
@@ -42,7 +43,8 @@ class CallFacts:
         Rules on which today's rules would decide otherwise.
     mask : CallMask
         Hides personal data in every text that is shown.
-    clips : mapping of (rule id, place of the evidence) to data URI
+    clips : mapping of (rule id, place of the evidence) to Clip
+        Empty unless somebody who may hear the recording asked for audio.
     """
 
     versions: tuple[Version, ...]
@@ -57,7 +59,7 @@ class CallFacts:
     reviews: tuple[Review, ...]
     mask: CallMask
     made_at: datetime
-    clips: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    clips: Mapping[EvidenceKey, Clip] = field(default_factory=dict)
 
 
 def gather(

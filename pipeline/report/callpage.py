@@ -14,6 +14,7 @@ from pipeline.disputes.compare import CAUSE_ZH
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.records import Evidence, Turn, Verdict
 from pipeline.report.callfacts import CallFacts
+from pipeline.report.clips import Clip, data_uri
 from pipeline.report.comparison import kind_zh
 from pipeline.report.page import render
 from pipeline.report.terminal import DIRECTION_ZH, ROLE_ZH, SEVERITY_ZH, VERDICT_ZH
@@ -54,7 +55,7 @@ class EvidenceLine:
     quote: str
     turn: int | None
     whole: bool
-    clip: str | None
+    clip: Clip | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def call_page(facts: CallFacts) -> str:
         verdict_zh=kind_zh,
         role_zh=ROLE_ZH,
         icon=ICON,
+        data_uri=data_uri,
         reviews=_reviews(facts),
         receipt=_receipt(facts),
         made_at=f"{facts.made_at.astimezone(CHINA):%Y-%m-%d %H:%M}",
@@ -150,18 +152,18 @@ def cards(facts: CallFacts) -> list[Card]:
     possible = sum(verdict.weight for verdict in judgement.verdicts)
     rules = {rule.id: rule for rule in facts.rulebook.rules}
     effective = {each.rule_id: each for each in facts.effective.verdicts}
-    turns = facts.shown.hearing.turns
     ordered = sorted(
         judgement.verdicts,
         key=lambda v: (_ORDER[v.verdict], _SEVERITY_ORDER[v.severity], v.points - v.weight),
     )
     found: list[Card] = []
+    embedded: set[tuple[float, float]] = set()
     for key, verdict in enumerate(ordered, start=1):
         rule = rules.get(verdict.rule_id)
         dual = facts.today.get(verdict.rule_id)
         now = effective.get(verdict.rule_id)
         lines = tuple(
-            _line(facts, verdict, place, span, turns) for place, span in enumerate(verdict.evidence)
+            _line(facts, verdict, place, span, embedded) for place, span in enumerate(verdict.evidence)
         )
         found.append(
             Card(
@@ -186,14 +188,21 @@ def cards(facts: CallFacts) -> list[Card]:
 
 
 def _line(
-    facts: CallFacts, verdict: Verdict, place: int, span: Evidence, turns: Sequence[Turn]
+    facts: CallFacts, verdict: Verdict, place: int, span: Evidence, embedded: set[tuple[float, float]]
 ) -> EvidenceLine:
+    turns = facts.shown.hearing.turns
     turn = _turn_at(span, turns)
     whole = (
         turn is not None
         and abs(turns[turn].start_s - span.start_s) < 0.05
         and abs(turns[turn].end_s - span.end_s) < 0.05
     )
+    clip = facts.clips.get((verdict.rule_id, place))
+    if clip is not None:
+        if (clip.start_s, clip.end_s) in embedded:  # once is enough: times find the clip that holds them
+            clip = None
+        else:
+            embedded.add((clip.start_s, clip.end_s))
     return EvidenceLine(
         start_s=span.start_s,
         end_s=span.end_s,
@@ -201,7 +210,7 @@ def _line(
         quote=facts.mask.text(span.quote),
         turn=turn,
         whole=whole,
-        clip=facts.clips.get((verdict.rule_id, place)),
+        clip=clip,
     )
 
 
