@@ -65,6 +65,12 @@ class Settings(BaseSettings):
     call_timeout_s: float = Field(
         1800.0, gt=0, description="a call whose hearing takes longer is given up and quarantined"
     )
+    task_runner: Literal["threads", "dask"] = Field(
+        "threads", description="who runs the batches of a flow: this machine or a Dask cluster (extra `dask`)"
+    )
+    dask_address: str | None = Field(
+        None, description="scheduler of the Dask cluster, such as tcp://scheduler:8786"
+    )
     batch_calls: int = Field(32, ge=1, le=10_000, description="finished calls written together in one commit")
     rulebook: Path | None = Field(
         None, description="folder of the rulebook; empty = the one shipped in lexicons/"
