@@ -19,10 +19,11 @@ from typing import Protocol
 
 from pipeline.errors import DecryptError, InputError, KeyMaterialError, WrongKeyError
 from pipeline.vault.keys import Identity
+from pipeline.vault.sm4 import Sm4Envelope
 
 
 class Envelope(Protocol):
-    """A kind of container. A second kind (SM4) fits in by the same four members."""
+    """A kind of container; another fits in by the same five members."""
 
     @property
     def name(self) -> str:
@@ -64,6 +65,8 @@ class AgeEnvelope:
 
         if not recipients:
             raise InputError("no recipient given; a recording is encrypted to at least one")
+        if not all(recipient.startswith("age1") for recipient in recipients):
+            raise InputError("age encrypts to age1… recipients only; other keys need `--envelope sm4`")
         try:
             native = [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
         except pyrage.RecipientError:
@@ -74,6 +77,8 @@ class AgeEnvelope:
         """Decrypt the whole payload; see `decrypt`."""
         import pyrage
 
+        if not identity.recipients:
+            raise WrongKeyError(f"identity {identity.key_id} holds no age key; this container needs one")
         try:
             return bytes(pyrage.decrypt(data, identity.native()))
         except pyrage.DecryptError as error:
@@ -89,7 +94,7 @@ class AgeEnvelope:
             ) from None
 
 
-ENVELOPES: tuple[Envelope, ...] = (AgeEnvelope(),)
+ENVELOPES: tuple[Envelope, ...] = (AgeEnvelope(), Sm4Envelope())
 
 
 def sniff(head: bytes) -> Envelope | None:
@@ -105,7 +110,22 @@ def sniff(head: bytes) -> Envelope | None:
     return next((envelope for envelope in ENVELOPES if envelope.matches(head)), None)
 
 
-def encrypt(data: bytes, recipients: Sequence[str]) -> bytes:
+def envelope_named(name: str) -> Envelope:
+    """Give the kind of container of that name.
+
+    Raises
+    ------
+    InputError
+        Listing the kinds there are.
+    """
+    found = next((envelope for envelope in ENVELOPES if envelope.name == name), None)
+    if found is None:
+        kinds = ", ".join(envelope.name for envelope in ENVELOPES)
+        raise InputError(f"no kind of container {name!r}; expected one of: {kinds}")
+    return found
+
+
+def encrypt(data: bytes, recipients: Sequence[str], *, envelope: str = "age") -> bytes:
     """Put bytes into a container that any one of the recipients can open.
 
     Parameters
@@ -113,6 +133,7 @@ def encrypt(data: bytes, recipients: Sequence[str]) -> bytes:
     data : bytes
     recipients : sequence of str
         At least one public recipient (``age1…``).
+    envelope : {"age", "sm4"}
 
     Raises
     ------
@@ -121,7 +142,7 @@ def encrypt(data: bytes, recipients: Sequence[str]) -> bytes:
     KeyMaterialError
         If a recipient is malformed.
     """
-    return ENVELOPES[0].encrypt(data, recipients)
+    return envelope_named(envelope).encrypt(data, recipients)
 
 
 def decrypt(data: bytes, identity: Identity) -> bytes:

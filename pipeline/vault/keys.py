@@ -15,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import KeyMaterialError
+from pipeline.vault.providers import KeyProvider, key_provider, secret_from_line
+from pipeline.vault.secretfiles import read_secret
 
 PUBLIC_NAME = "recordings.pub"
 IDENTITY_NAME = "recordings.key"
@@ -37,6 +38,8 @@ class Identity:
     ----------
     recipients : tuple of str
         The public half of each key.
+    providers : tuple of KeyProvider
+        Secrets and key services that SM4 containers may be wrapped under.
     key_id : str
         16 hexadecimal digits that tell identities apart without revealing anything secret.
     source : str
@@ -48,12 +51,14 @@ class Identity:
     hand the *path* to a worker process and load it there.
     """
 
-    __slots__ = ("_keys", "key_id", "recipients", "source")
+    __slots__ = ("_keys", "key_id", "providers", "recipients", "source")
 
-    def __init__(self, keys: Sequence[Any], *, source: str) -> None:
+    def __init__(self, keys: Sequence[Any], *, source: str, providers: Sequence[KeyProvider] = ()) -> None:
         self._keys = tuple(keys)
+        self.providers = tuple(providers)
         self.recipients: tuple[str, ...] = tuple(str(key.to_public()) for key in keys)
-        self.key_id: str = hashlib.sha256("\n".join(sorted(self.recipients)).encode()).hexdigest()[:16]
+        names = sorted([*self.recipients, *(provider.key_id for provider in self.providers)])
+        self.key_id: str = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
         self.source = source
 
     def native(self) -> list[Any]:
@@ -140,7 +145,8 @@ def load_identity(path: str | os.PathLike[str]) -> Identity:
     Parameters
     ----------
     path : path
-        Lines ``AGE-SECRET-KEY-1…``; lines that start with ``#`` and empty lines are passed over.
+        Lines ``AGE-SECRET-KEY-1…``, for SM4 containers also ``ZHIJIAN-SECRET-KEY-1:…`` or the place of a key
+        in a service (``transit+https://…``); lines that start with ``#`` and empty lines are passed over.
 
     Raises
     ------
@@ -148,28 +154,8 @@ def load_identity(path: str | os.PathLike[str]) -> Identity:
         If the file is missing, readable by group or others, or holds no usable key. The message
         never shows the file's content.
     """
-    place = Path(path)
-    try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang it
-    except FileNotFoundError:
-        raise KeyMaterialError(f"{place}: no such identity file; `zhijian keys new DIR` makes one") from None
-    except OSError as error:
-        raise KeyMaterialError(f"{place}: identity file cannot be opened ({error.strerror})") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise KeyMaterialError(
-            f"{place}: expected an identity file, found something else (a folder or a device)"
-        )
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_mode & 0o077:
-            found = stat.S_IMODE(status.st_mode)
-            raise KeyMaterialError(
-                f"{place}: identity file is open to group or others (mode {found:04o}), expected 0600; "
-                f"run: chmod 600 {place}"
-            )
-        content = file.read(_MAX_KEY_FILE_BYTES + 1)
-    return _identity(content, source=str(place))
+    content = read_secret(path, what="identity file", hint="`zhijian keys new DIR` makes one")
+    return _identity(content, source=os.fspath(path))
 
 
 def identity_from_environment(environment: Mapping[str, str] | None = None) -> Identity | None:
@@ -202,7 +188,8 @@ def load_recipients(source: str | os.PathLike[str]) -> tuple[str, ...]:
     Parameters
     ----------
     source : path or str
-        ``age1…`` or the path of a file of such lines; ``#`` starts a comment line.
+        ``age1…`` or the path of a file of such lines; ``#`` starts a comment line. For SM4 containers also
+        the place of a key: ``file:PATH``, ``env:NAME``, ``transit+https://…``.
 
     Raises
     ------
@@ -218,6 +205,9 @@ def load_recipients(source: str | os.PathLike[str]) -> tuple[str, ...]:
     pipeline.errors.KeyMaterialError: a.pub: no such recipient file; expected a .pub file or age1…
     """
     text = os.fspath(source)
+    if text.startswith(("file:", "env:", "transit+")):
+        key_provider(text)  # a key that cannot be used is better known now
+        return (text,)
     if _RECIPIENT.match(text):
         return (_checked_recipient(text, where="recipient"),)
     if text.upper().startswith("AGE-SECRET-KEY-"):
@@ -244,8 +234,15 @@ def load_recipients(source: str | os.PathLike[str]) -> tuple[str, ...]:
 def _identity(content: bytes, *, source: str) -> Identity:
     from pyrage import IdentityError, x25519
 
-    keys = []
+    keys, providers = [], []
     for number, line in _key_lines(content, source=source):
+        if line.startswith("transit+"):
+            providers.append(key_provider(line))
+            continue
+        secret = secret_from_line(line, f"{source}: line {number}")
+        if secret is not None:
+            providers.append(secret)
+            continue
         try:
             keys.append(x25519.Identity.from_str(line))
         except IdentityError:
@@ -253,9 +250,9 @@ def _identity(content: bytes, *, source: str) -> Identity:
                 f"{source}: line {number} is no age secret key; "
                 "expected AGE-SECRET-KEY-1… as `zhijian keys new` writes it"
             ) from None
-    if not keys:
+    if not keys and not providers:
         raise KeyMaterialError(f"{source}: holds no secret key; expected a line AGE-SECRET-KEY-1…")
-    return Identity(keys, source=source)
+    return Identity(keys, source=source, providers=providers)
 
 
 def _key_lines(content: bytes, *, source: str) -> list[tuple[int, str]]:

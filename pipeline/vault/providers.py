@@ -277,6 +277,11 @@ def _from_service(place: str) -> TransitKeyProvider:
     return TransitKeyProvider(f"{url.scheme}://{url.netloc}{url.path}", url.fragment, token)
 
 
+def secret_from_line(line: str, source: str) -> SecretKeyProvider | None:
+    """Read a line ``ZHIJIAN-SECRET-KEY-1:…`` of a key file; None if it is another kind of line."""
+    return _secret(line, source) if line.startswith("ZHIJIAN-SECRET-KEY-1:") else None
+
+
 def _secret(text: str, source: str) -> SecretKeyProvider:
     match = _SECRET.search(text)
     if match is None:

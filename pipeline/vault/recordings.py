@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.callrecords import call_id_problem
 from pipeline.errors import InputError, RecordingError, RecordingMissingError, StorageError, ZhijianError
-from pipeline.vault.envelope import ENVELOPES, encrypt
+from pipeline.vault.envelope import ENVELOPES, envelope_named
 from pipeline.vault.places import is_uri, open_filesystem, read_bytes
 
 AUDIO_EXTENSIONS = frozenset(
@@ -47,7 +47,7 @@ AUDIO_EXTENSIONS = frozenset(
         "vox",
     }
 )
-CONTAINER_EXTENSIONS = frozenset({envelope.extension for envelope in ENVELOPES} | {"enc", "sm4"})
+CONTAINER_EXTENSIONS = frozenset({envelope.extension for envelope in ENVELOPES} | {"enc"})
 MAX_RECORDING_BYTES = 1024**3
 
 
@@ -203,6 +203,8 @@ def encrypt_files(
     sources: Sequence[str | os.PathLike[str]],
     recipients: Sequence[str],
     out: str | os.PathLike[str],
+    *,
+    envelope: str = "age",
 ) -> Iterator[EncryptedFile]:
     """Encrypt plain recordings into a folder, one container each.
 
@@ -214,6 +216,8 @@ def encrypt_files(
         Public recipients (``age1…``); any one of them can open the result.
     out : path
         Folder, made if missing.
+    envelope : {"age", "sm4"}
+        Kind of container.
 
     Yields
     ------
@@ -230,7 +234,8 @@ def encrypt_files(
         If writing fails.
     """
     folder = Path(out)
-    plan = _encryption_plan([Path(source) for source in sources], folder)
+    kind = envelope_named(envelope)
+    plan = _encryption_plan([Path(source) for source in sources], folder, kind.extension)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -242,8 +247,8 @@ def encrypt_files(
             plain = read_bytes(str(source), max_bytes=MAX_RECORDING_BYTES)
         except FileNotFoundError:
             raise InputError(f"{source}: has gone while others were encrypted") from None
-        data = encrypt(plain, recipients)
-        _write_atomically(target, data)
+        data = kind.encrypt(plain, recipients)
+        write_atomically(target, data)
         yield EncryptedFile(call_id, source, target, hashlib.sha256(data).hexdigest())
 
 
@@ -331,7 +336,7 @@ def _unique(refs: Iterable[RecordingRef]) -> tuple[list[RecordingRef], list[Reco
     return unique, doubled
 
 
-def _encryption_plan(sources: Sequence[Path], folder: Path) -> list[tuple[str, Path, Path]]:
+def _encryption_plan(sources: Sequence[Path], folder: Path, container: str) -> list[tuple[str, Path, Path]]:
     if not sources:
         raise InputError("no recordings given; name at least one audio file")
     present: dict[str, str] = {}
@@ -365,13 +370,14 @@ def _encryption_plan(sources: Sequence[Path], folder: Path) -> list[tuple[str, P
             )
         else:
             taken[call_id] = source
-            plan.append((call_id, source, folder / f"{call_id}.{extension}.{ENVELOPES[0].extension}"))
+            plan.append((call_id, source, folder / f"{call_id}.{extension}.{container}"))
     if problems:
         raise InputError("\n".join(problems))
     return plan
 
 
-def _write_atomically(target: Path, data: bytes) -> None:
+def write_atomically(target: Path, data: bytes) -> None:
+    """Put a file in place whole, or not at all, and wait until it is on disk."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with draft.open("xb") as file:

@@ -52,7 +52,7 @@ def cases(split: str) -> Iterator[tuple[str, Case]]:
 
 
 def _varied(template: str, chance: random.Random) -> str:
-    """Change the digits inside amounts of a negative, not those that mean something (years, hotlines, days)."""
+    """Change the digits inside amounts of a negative, not those of years, hotlines and days."""
 
     def other(found: re.Match[str]) -> str:
         text = found.group()
