@@ -23,10 +23,12 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from pipeline.disputes.reviews import Decision, add_reviews
+from pipeline.disputes.sampling import draw, store_sample
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import Rulebook, load_rulebook
 from pipeline.mandarin import han_count
-from pipeline.records import CallRecord, Event, Hearing, Judgement, ModelId, Role, Turn
+from pipeline.records import CallRecord, Event, Hearing, Judgement, ModelId, Role, Turn, VerdictKind
 from pipeline.results import QuarantineRow, RunRow, ScoredCall, Store
 
 HERE = Path(__file__).resolve().parent
@@ -40,6 +42,15 @@ PLANTED: Mapping[str, tuple[str, ...]] = {
     "fillers": ("2017", "2071", "2099"),  # 口头禅多
     "rare": tuple(str(2112 + n) for n in range(8)),  # 新人，一个月不到二十通
 }
+REVIEWED: tuple[str, ...] = (
+    "language.fillers",
+    "language.greeting",
+    "language.speech_rate",
+    "inbound.paraphrase_cadence",
+    "inbound.two_factor_verification",
+    "inbound.closing_thanks",
+    "outbound.identity_disclosure",
+)
 _HOURS_IN = {8: 4, 9: 10, 10: 12, 11: 9, 12: 5, 13: 6, 14: 9, 15: 10, 16: 9, 17: 6, 18: 4, 19: 3, 20: 2}
 _HOURS_OUT = {9: 12, 10: 14, 11: 10, 13: 5, 14: 12, 15: 12, 16: 9}
 _RATE_STEP = 8.0
@@ -132,7 +143,38 @@ def make_month(
             uri = f"/recordings/{day:%Y%m%d}/{call_id}.wav.age"
             entries.append(ScoredCall(call, hearing, judgement, uri, at, run_id=run_id))
         _store_night(store, run_id, day, entries, random_)
+    _review(store, seed)
     return number
+
+
+def _review(store: Store, seed: int) -> None:
+    """Two invented reviewers look at a sample of the last week; they agree often, not always."""
+    random_ = random.Random(seed + 1)  # noqa: S311
+    last_week = [str(FIRST_DAY + timedelta(days=n)) for n in range(DAYS - 7, DAYS)]
+    sizes: dict[VerdictKind, int] = {"fail": 15, "uncertain": 10, "pass": 15, "not_applicable": 3}
+    sample = draw(store, seed=seed, dates=last_week, rules=REVIEWED, sizes=sizes)
+    store_sample(store, sample)
+    at = datetime(2026, 4, 1, 9, 0, tzinfo=CHINA)
+    decisions = []
+    for index, unit in enumerate(sample.units):
+        # what is true: the machine errs more often on some rules, and says "uncertain" of either kind
+        errs = {"language.fillers": 0.14, "inbound.paraphrase_cadence": 0.10}.get(unit.rule_id, 0.04)
+        errs = errs if unit.stratum == "fail" else 0.0 if unit.stratum == "not_applicable" else errs / 3
+        said: VerdictKind = "fail" if unit.stratum == "pass" else "pass"
+        true = said if random_.random() < errs else unit.stratum
+        true = random_.choice(("pass", "fail")) if unit.stratum == "uncertain" else true
+        for person, share, slips in (("qa.wang", 1.0, 0.02), ("qa.li", 0.6, 0.05)):
+            if random_.random() < share:
+                other: VerdictKind = "fail" if true == "pass" else "pass"
+                verdict = other if random_.random() < slips else true
+                decisions.append(
+                    Decision(
+                        unit.call_id, unit.rule_id, verdict, person, version=unit.version,
+                        comment="" if verdict == unit.stratum else "听音后改判",
+                        at=at + timedelta(seconds=40 * index), sample_id=sample.sample_id,
+                    )
+                )  # fmt: skip
+    add_reviews(store, decisions)
 
 
 def _store_night(
@@ -319,9 +361,8 @@ def _turns(
         if gap_s > 8:
             events.append(Event("dead_air", at_s, at_s + gap_s))
         start_s = max(at_s + gap_s, 0.0)
-        per_min = (
-            kind.rate * _RATE_STEP + random_.uniform(-4, 4) if role == "agent" else random_.gauss(235, 9)
-        )
+        steady = rate_per_min if role == "agent" else 235.0
+        per_min = steady * random_.uniform(0.96, 1.04)
         end_s = start_s + 60 * han_count(text) / per_min
         if gap_s < 0:
             events.append(Event("interruption", round(start_s, 2), round(at_s, 2), role))

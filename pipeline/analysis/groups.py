@@ -80,7 +80,7 @@ def by_group(
             continue
         values = part[value].to_numpy(dtype=float)
         low, high = (
-            wilson(values.sum(), len(values), confidence) if share else mean_interval(values, confidence)
+            wilson(int(values.sum()), len(values), confidence) if share else mean_interval(values, confidence)
         )
         names = key if isinstance(key, tuple) else (key,)
         rows.append(
@@ -184,7 +184,7 @@ def _combined(
     means = np.array([cell.mean() for cell in values])
     middle = float(weights @ means)
     if share:
-        limits = np.array([wilson(cell.sum(), len(cell), confidence) for cell in values])
+        limits = np.array([wilson(int(cell.sum()), len(cell), confidence) for cell in values])
         down = math.sqrt(float((weights**2) @ (means - limits[:, 0]) ** 2))
         up = math.sqrt(float((weights**2) @ (limits[:, 1] - means) ** 2))
         return middle, max(0.0, middle - down), min(1.0, middle + up)

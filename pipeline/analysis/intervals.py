@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.disputes import agreement
 from pipeline.errors import InputError
 
 SEED = 20260101
@@ -20,12 +20,12 @@ _DRAWS = 2000
 _CHUNK_VALUES = 4_000_000
 
 
-def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a share, also where it is near 0 or 1 or ``n`` is small.
 
     Parameters
     ----------
-    successes, n : float
+    successes, n : int
         ``0 <= successes <= n``.
     confidence : float
         In (0, 1).
@@ -55,13 +55,7 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
         raise InputError(f"confidence is {confidence}, expected more than 0 and less than 1, such as 0.95")
     if not 0 <= successes <= n:
         raise InputError(f"{successes} of {n} is no share; expected 0 <= successes <= n")
-    if n == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return agreement.wilson(successes, n, confidence=confidence) or (0.0, 1.0)
 
 
 def mean_interval(

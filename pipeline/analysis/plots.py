@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.analysis.fonts import use_chinese_fonts
-from pipeline.errors import InputError
 from pipeline.results.labels import VALUES_ZH
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def intervals(
         Of more groups, the highest and the lowest are drawn, half each.
     """
     if groups.empty:
-        raise InputError("no group to draw; fewer conditions or a smaller min_count leave some")
+        return _nothing("没有通话数足够的组：放宽条件，或减小 min_count", title, ax)
     share = bool(groups.attrs.get("share"))
     factor = 100.0 if share else 1.0
     shown, cut = groups, None
@@ -129,7 +128,7 @@ def shares(verdicts: pd.DataFrame, *, title: str = "", ax: Any = None) -> Any:
         due.groupby(["name_zh", "verdict"]).size().unstack(fill_value=0).reindex(columns=kinds, fill_value=0)
     )
     if counts.empty:
-        raise InputError("no rule applied to these calls")
+        return _nothing("这些通话没有应检的规则", title, ax)
     table = counts.div(counts.sum(axis=1), axis=0).mul(100)
     table = table.sort_values(["fail", "uncertain"])
     ax = ax if ax is not None else figure(width=9.5, height=1.4 + 0.28 * len(table))
@@ -160,6 +159,8 @@ def histogram(
 ) -> Any:
     """How a number is spread over calls, against the range that is asked for."""
     known = values.dropna().astype(float)
+    if known.empty:
+        return _nothing("这些通话没有这个数值", title, ax)
     ax = ax if ax is not None else figure()
     ax.hist(known, bins=bins, color=COLOURS["agent"], edgecolor="white", linewidth=0.4)
     if band is not None:
@@ -212,6 +213,8 @@ def _cells(values: Any) -> list[tuple[tuple[int, int], float]]:
 
 def trend(groups: pd.DataFrame, *, ylabel: str, xlabel: str = "", title: str = "", ax: Any = None) -> Any:
     """Values over an ordered group (day, hour) with their intervals as a ribbon."""
+    if groups.empty:
+        return _nothing("没有通话数足够的组：放宽条件，或减小 min_count", title, ax)
     ordered = groups.sort_index()
     factor = 100.0 if groups.attrs.get("share") else 1.0
     ax = ax if ax is not None else figure(height=3.8)
@@ -220,5 +223,14 @@ def trend(groups: pd.DataFrame, *, ylabel: str, xlabel: str = "", title: str = "
     ax.plot(ordered.index, ordered["value"] * factor, "o-", color=COLOURS["agent"], markersize=4)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(frameon=False)
+    ax.set_title(title, loc="left")
+    return ax
+
+
+def _nothing(why: str, title: str, ax: Any) -> Any:
+    """Say in the picture that there is nothing to draw: an empty plot would look like a fault."""
+    ax = ax if ax is not None else figure(height=1.4)
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color=COLOURS["grey"])
+    ax.set_axis_off()
     ax.set_title(title, loc="left")
     return ax

@@ -1,0 +1,44 @@
+"""Where a notebook finds its results.
+
+Table of contents: `results_folder`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import InputError
+
+DEMO = "demo_results"
+
+
+def results_folder(*, start: Path | None = None) -> str:
+    """Tell which results to look at: the setting ``results`` (ZHIJIAN_RESULTS), else those of the demo.
+
+    Parameters
+    ----------
+    start : Path, optional
+        Folder in and above which ``zhijian.toml`` and ``demo_results/`` are looked for; the working
+        folder by default.
+
+    Raises
+    ------
+    InputError
+        If there are neither.
+    """
+    from pipeline.settings import CONFIG_FILE, load_settings
+
+    here = (start or Path.cwd()).absolute()
+    folders = (here, *here.parents)
+    configured = next((folder for folder in folders if (folder / CONFIG_FILE).is_file()), here)
+    settings, origins = load_settings(folder=configured)
+    if settings.results is not None:
+        from_file = any(origin.name == "results" and origin.origin == CONFIG_FILE for origin in origins)
+        return str(configured / settings.results) if from_file else settings.results
+    for folder in folders:
+        if (folder / DEMO / "scores").is_dir():
+            return str(folder / DEMO)
+    raise InputError(
+        f"no results: ZHIJIAN_RESULTS is not set and there is no {DEMO}/ in or above {here}; "
+        "run `make demo` first, or set ZHIJIAN_RESULTS to your results folder"
+    )
