@@ -97,7 +97,9 @@ def make_store(place: Path, calls=None) -> Store:
     return store
 
 
-def changed_rulebook(place: Path, *, file="rules/language.toml", old="max_per_min = 150", new="max_per_min = 120"):
+def changed_rulebook(
+    place: Path, *, file="rules/language.toml", old="max_per_min = 150", new="max_per_min = 120"
+):
     """A copy of what ships with one text in one file replaced."""
     folder = place / "lexicons"
     shutil.copytree(shipped_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
