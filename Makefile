@@ -10,7 +10,7 @@ KEY    := data_samples/keys/THROWAWAY-recordings.key
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test lint accuracy accuracy-masking calibrate bench bench-hearing env models clean
+.PHONY: help demo test lint accuracy accuracy-masking calibrate bench bench-hearing env models browser clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -59,6 +59,14 @@ bench: env
 # ARGS="--set NAME=FOLDER --only NAME --quick --hours 1"
 bench-hearing: models
 	@$(BIN)/python -m benchmarks.hearing $(ARGS)
+
+# The pages of `zhijian report` are tested in it; without it those tests are skipped and say so.
+browser:
+	@command -v chromium >/dev/null || { \
+		command -v apt-get >/dev/null || { echo "install Chromium by hand: apt-get is not here" >&2; exit 1; }; \
+		[ "$$(id -u)" = 0 ] || { echo "run as root: apt-get install chromium fonts-noto-cjk" >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; }
+	@chromium --version
 
 clean:
 	rm -rf $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
