@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import InputError
+from pipeline.errors import AccessRefusedError, InputError
+from pipeline.results import sealing
 from pipeline.results.parquet import is_whole, open_files
 from pipeline.results.schemas import BY_CALL, check_table, schema_of, with_partition
 from pipeline.results.storage import DamagedResultsError, DataFile, Storage
@@ -84,11 +85,17 @@ def scan(
     condition = None
     if call_ids is not None:
         condition = pc.field("call_id").isin(pa.array(sorted(call_ids), pa.string()))
+    closed = [name for name in sealing.sealed_columns(schema) if name in names]
     try:
-        return open_files(paths, schema, filesystem).to_table(columns=names, filter=condition)
+        files_of_table = open_files(paths, schema, filesystem, sealed=bool(closed))
+        return files_of_table.to_table(columns=names, filter=condition)
     except FileNotFoundError:
         raise  # compacted meanwhile; whoever listed the files lists them again
+    except AccessRefusedError as error:
+        raise sealing.refusal(table, closed) from error
     except (pa.ArrowException, OSError) as error:
+        if closed and "FileDecryption is not setup" in str(error):
+            raise sealing.refusal(table, closed) from error
         raise DamagedResultsError(_damaged(paths, filesystem), cause=type(error).__name__) from error
 
 
