@@ -4,7 +4,7 @@
 "Judging") and ``docs/performance.json``. Calls are stitched from the labelled dialogues, so the text is
 varied; every call is a different one, so no cache of whole calls can help.
 
-Table of contents: `five_minute_calls`, `calls_per_s`, `main`.
+Table of contents: `five_minute_calls`, `with_words`, `calls_per_s`, `preview_rates`, `main`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import platform
 import random
 import resource
+import shutil
 import statistics
 import tempfile
 import time
@@ -24,11 +25,17 @@ from pathlib import Path
 
 from benchmarks.document import write_section
 from pipeline.judging.engine import judge
-from pipeline.judging.rulebook import load_rulebook
-from pipeline.records import CallRecord, Hearing, Turn
+from pipeline.judging.preview import preview
+from pipeline.judging.rulebook import load_rulebook, shipped_folder
+from pipeline.mandarin import spoken_form
+from pipeline.records import CallRecord, Hearing, Turn, Word
+from pipeline.results.entries import ScoredCall
+from pipeline.results.store import Store
+from pipeline.results.stored import stored_hearing, stored_hearings
 from tests.dialogues.loader import load
 
 SEED = 20260301
+_TOLD = {"threshold": "one threshold of a rule", "phrases": "one sentence of a shared phrase file"}
 CALL_S = 300.0
 Call = tuple[Hearing, CallRecord]
 
@@ -75,14 +82,61 @@ def calls_per_s(calls: Sequence[Call]) -> float:
     return len(calls) / (time.process_time() - began)
 
 
-def _archive_rates(sizes: Sequence[int], calls: Sequence[Call], probe: int) -> dict[int, float]:
-    """Calls read back from the store and judged again a second, for archives of several sizes."""
-    from pipeline.results.entries import ScoredCall
-    from pipeline.results.store import Store
-    from pipeline.results.stored import stored_hearing
+def with_words(hearing: Hearing) -> Hearing:
+    """The same with a word for every character, as a recogniser gives them."""
+    turns = []
+    for turn in hearing.turns:
+        step = turn.duration_s / max(1, len(turn.text))
+        words = tuple(
+            Word(char, round(turn.start_s + at * step, 2), round(turn.start_s + (at + 1) * step, 2), 0.8)
+            for at, char in enumerate(turn.text)
+        )
+        turns.append(replace(turn, words=words, spoken=spoken_form(turn.text)))
+    return replace(hearing, turns=tuple(turns))
 
+
+def _changed(folder: Path, kind: str) -> Path:
+    """A copy of the rulebook with one threshold changed, or one sentence of a shared phrase file gone."""
+    made = folder / kind
+    shutil.copytree(shipped_folder(), made)
+    if kind == "threshold":
+        path = made / "rules" / "inbound_opening.toml"
+        path.write_text(path.read_text("utf-8").replace("max_ring_s = 15", "max_ring_s = 14"), "utf-8")
+    else:
+        path = made / "phrases" / "opening.toml"
+        path.write_text(path.read_text("utf-8").replace('"很高兴为您服务", ', ""), "utf-8")
+    return made
+
+
+def preview_rates(store: Store, calls: int) -> dict[str, dict[str, float]]:
+    """What a preview over an archive costs, for a changed threshold and a changed phrase file."""
+    found: dict[str, dict[str, float]] = {}
+    before = load_rulebook()
+    with tempfile.TemporaryDirectory(prefix="zhijian-bench-") as folder:
+        for kind in ("threshold", "phrases"):
+            after = load_rulebook(_changed(Path(folder), kind))
+            began, began_wall = time.process_time(), time.perf_counter()
+            seen = preview(stored_hearings(store, lazily=True), before, after)
+            cpu_s = time.process_time() - began
+            if seen.calls != calls or not seen.rules:
+                raise RuntimeError(f"{seen.calls} calls and {len(seen.rules)} rules were compared")
+            found[kind] = {
+                "rules": len(seen.rules),
+                "flips": len(seen.flips),
+                "cpu_s": cpu_s,
+                "wall_s": time.perf_counter() - began_wall,
+                "calls_per_s": calls / cpu_s,
+            }
+    return found
+
+
+def _archive_rates(
+    sizes: Sequence[int], calls: Sequence[Call], probe: int
+) -> tuple[dict[int, float], dict[str, dict[str, float]]]:
+    """Calls judged again a second, for archives of several sizes; and previews over the largest."""
     rulebook = load_rulebook()
-    judged = [(h, c, judge(h, c, rulebook)) for h, c in calls]
+    worded = [(with_words(h), c) for h, c in calls]
+    judged = [(h, c, judge(h, c, rulebook)) for h, c in worded]
     now = datetime(2026, 3, 2, tzinfo=UTC)
     rates: dict[int, float] = {}
     with tempfile.TemporaryDirectory(prefix="zhijian-bench-") as folder:
@@ -105,7 +159,8 @@ def _archive_rates(sizes: Sequence[int], calls: Sequence[Call], probe: int) -> d
             for hearing, call in pairs:
                 judge(hearing, call, rulebook)
             rates[size] = len(chosen) / (time.process_time() - began)
-    return rates
+        previews = preview_rates(store, sizes[-1])
+    return rates, previews
 
 
 def main() -> None:
@@ -116,7 +171,7 @@ def main() -> None:
     calls_per_s(calls[:20])
     rates = sorted(calls_per_s(calls) for _ in range(5))
     median = statistics.median(rates)
-    archive = _archive_rates((500, 2000, 8000), calls[:100], 60)
+    archive, previews = _archive_rates((500, 2000, 8000), calls[:100], 60)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     figures = {
         "calls_per_s": {"min": rates[0], "median": statistics.median(rates), "max": rates[-1]},
@@ -124,6 +179,7 @@ def main() -> None:
         "mean_turns": turns,
         "rules": len(load_rulebook().rules),
         "archive_calls_per_s": archive,
+        "preview_of_8000": previews,
         "peak_mb": peak_mb,
         "cores_visible": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
@@ -139,6 +195,16 @@ def main() -> None:
         *(
             f"| judged again from an archive of {size:,} calls | {rate:.0f} |"
             for size, rate in archive.items()
+        ),
+        "",
+        "`zhijian rules preview` over an archive of 8,000 five-minute calls, in one process:",
+        "",
+        "| change | rules | verdicts that flip | CPU seconds | calls a second |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {_TOLD[kind]} | {one['rules']:.0f} | {one['flips']:.0f} | {one['cpu_s']:.1f} "
+            f"| {one['calls_per_s']:.0f} |"
+            for kind, one in previews.items()
         ),
         "",
         f"Peak memory of the benchmark: {peak_mb:.0f} MB. The archive does not enter judging; the "

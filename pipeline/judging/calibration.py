@@ -126,7 +126,13 @@ def load_confidence(file: LexiconFile) -> Confidence:
         file.problem(
             ("confidence", "method"), f"method {method!r} is unknown; expected one of: {', '.join(METHODS)}"
         )
-    weights = [file.number(("confidence", "weights", name), -100, 100) for name in Features._fields]
+    weights = [
+        # Rulebooks fitted before there was this feature give it no weight.
+        0.0
+        if name == "strange_share" and file.raw(("confidence", "weights", name)) is None
+        else file.number(("confidence", "weights", name), -100, 100)
+        for name in Features._fields
+    ]
     return Confidence(file.number(("confidence", "bias"), -100, 100), Features(*weights))
 
 

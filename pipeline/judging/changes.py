@@ -58,20 +58,23 @@ class PhraseDiff:
 
     Attributes
     ----------
+    name : str
+        Of the phrase set.
     everywhere : bool
         More than wordings differs: no call is known to be untouched.
     wordings : tuple of Wording
     patterns : tuple of Pattern
     """
 
+    name: str
     everywhere: bool
     wordings: tuple[Wording, ...] = ()
     patterns: tuple[Pattern, ...] = ()
 
     def touches(self, case: Case) -> bool:
         """Whether any of it stands in a call, however unsure; if not, both versions hear the same."""
-        if self.everywhere:
-            return True
+        if self.everywhere or any(answer.phrase == self.name for answer in case.hearing.phrases):
+            return True  # what the audio answered was asked about some wording of the set
         index = case.sound_index
         anywhere = frozenset(range(len(index.segments)))
         if any(True for wording in self.wordings for _ in index.search(wording, anywhere)):
@@ -107,7 +110,7 @@ def phrase_diffs(before: Lexicon, after: Lexicon) -> Mapping[str, PhraseDiff]:
 
 def same_phrases(before: Lexicon, after: Lexicon) -> frozenset[str]:
     """Phrase sets that hear the same in every call by both lexicons."""
-    if before.matching is not after.matching or before.limits != after.limits:
+    if before.matching is not after.matching or _limits(before) != _limits(after):
         return frozenset()
     return frozenset(
         name
@@ -118,7 +121,7 @@ def same_phrases(before: Lexicon, after: Lexicon) -> frozenset[str]:
 
 def same_moments(before: Lexicon, after: Lexicon, phrases: frozenset[str]) -> frozenset[str]:
     """Moments that happen alike by both lexicons, given the phrase sets that do."""
-    if (before.fillers, before.backchannels) != (after.fillers, after.backchannels):
+    if _limits(before) != _limits(after):
         return frozenset()
     return frozenset(
         name
@@ -142,9 +145,13 @@ def _own(rule: Rule) -> tuple[Any, ...]:
 
 
 def _shared(book: Rulebook) -> tuple[Any, ...]:
-    lexicon = book.lexicon
-    words = (lexicon.limits, lexicon.interruption, lexicon.fillers, lexicon.backchannels)
-    return words, id(lexicon.matching), book.scorecard.fatal_min_confidence
+    return _limits(book.lexicon), id(book.lexicon.matching), book.scorecard.fatal_min_confidence
+
+
+def _limits(lexicon: Lexicon) -> tuple[Any, ...]:
+    """All that rules share beside phrase sets and moments, which are compared one by one."""
+    one_by_one = ("phrases", "moments", "matching")
+    return tuple(getattr(lexicon, entry.name) for entry in fields(lexicon) if entry.name not in one_by_one)
 
 
 def _reads(rule: Rule, lexicon: Lexicon) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -188,7 +195,13 @@ def _words(lexicon: Lexicon, name: str) -> tuple[Any, ...]:
     phrase = lexicon.phrases[name]
     written = tuple(tuple(each.source for each in part) for part in (phrase.like, phrase.say, phrase.unless))
     by_sound = tuple(each.by_sound for each in (*phrase.like, *phrase.unless))
-    return phrase.id, phrase.name_zh, written, by_sound, phrase.guard, phrase.near
+    return written, by_sound, _manner(phrase)
+
+
+def _manner(phrase: PhraseSet) -> tuple[Any, ...]:
+    """All of a phrase set but its words."""
+    words = ("like", "say", "unless")
+    return tuple(getattr(phrase, entry.name) for entry in fields(phrase) if entry.name not in words)
 
 
 def _diff(one: PhraseSet, other: PhraseSet, lexicon: Lexicon) -> PhraseDiff:
@@ -199,7 +212,7 @@ def _diff(one: PhraseSet, other: PhraseSet, lexicon: Lexicon) -> PhraseDiff:
     said, said_after = _said_ways(one), _said_ways(other)
     both = set(said) & set(said_after)
     everywhere = (
-        (one.guard, one.near) != (other.guard, other.near)
+        _manner(one) != _manner(other)
         # Of two hits that are equally good the first alternative's counts: their order must be the same.
         or [way for way in said if way in both] != [way for way in said_after if way in both]
         or (
@@ -209,6 +222,7 @@ def _diff(one: PhraseSet, other: PhraseSet, lexicon: Lexicon) -> PhraseDiff:
     )
     ways = dict.fromkeys((*said, *said_after))
     return PhraseDiff(
+        one.id,
         everywhere,
         tuple(wordings[key] for key in sorted(apart)),
         tuple(compile_pattern(way, lexicon.matching) for way in ways if way not in both),

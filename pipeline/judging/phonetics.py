@@ -169,8 +169,10 @@ class Sounds:
         self._insert = _hundredths(file.number(("content", "insert"), 0, 2))
         self._delete = _hundredths(file.number(("content", "delete"), 0, 2))
         self.onset = self._delete - _hundredths(file.number(("content", "onset"), 0, 2))
-        self._critical_from = _hundredths(file.number(("content", "critical_from"), 0, 1))
-        self._critical = _hundredths(file.number(("content", "critical"), 0, 3))
+        self._critical_from, self._critical = UNIT, UNIT  # of rulebooks that do not say
+        if file.raw(("content", "critical")) is not None:
+            self._critical_from = _hundredths(file.number(("content", "critical_from"), 0, 1))
+            self._critical = _hundredths(file.number(("content", "critical"), 0, 3))
         self._fixed: dict[tuple[str, str], int] = {}
         self.numerals = frozenset(file.text(("numerals", "chars")))
         self._read_numerals(file)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.document import write_section
 from tests.accuracy.confusions import mean_error_rate
 from tests.accuracy.noise import load_confusions
 from tests.dialogues.loader import load
@@ -17,11 +18,10 @@ from tests.dialogues.loader import load
 if TYPE_CHECKING:
     from pipeline.judging.rulebook import Rulebook
     from tests.accuracy.judging import RuleTally, Tally
+    from tests.accuracy.keywords import Found
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "accuracy.md"
 FIGURES = ROOT / "tests" / "accuracy" / "judging.json"
-BEGIN, END = "<!-- judging: begin (made by `make accuracy`, do not edit) -->", "<!-- judging: end -->"
 CONDITIONS = {
     "clean": "clean text",
     "noised": "noised text (3 seeds)",
@@ -109,14 +109,33 @@ def _rules(tally: Tally) -> list[str]:
     return lines + [f"| `{rule_id}` | {_rule(rule)} |" for rule_id, rule in tally.rules.items()]
 
 
-def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str:
+def _blind(blind: Mapping[str, Found]) -> list[str]:
+    if not blind:
+        return []
+    lines = [
+        "Sentences that nothing was chosen by (`tests/accuracy/blind.toml`): forty that say a phrase, forty",
+        "that say something near to it, misheard with a seed used nowhere else. The errors are drawn from",
+        "those of the development dialogues, which the costs of sounds were learnt from as well.",
+        "",
+        "| sentences | phrases said | found by keyword | found by sound | false hits, keyword "
+        "| false hits, sound |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in blind.items():
+        keyword, sound = _percent(one.by_keyword, one.said), _percent(one.by_sound, one.said)
+        lines.append(
+            f"| {name} | {one.said} | {keyword} | {sound} | {one.false_by_keyword} | {one.false_by_sound} |"
+        )
+    return [*lines, ""]
+
+
+def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook, blind: Mapping[str, Found]) -> str:
     """The section as Markdown."""
     known = load_confusions()
     provenance = known.table["provenance"]
     seconds = sum(tally.seconds for found in parts.values() for tally in found.values())
     calls = sum(tally.calls for found in parts.values() for tally in found.values())
     lines = [
-        BEGIN,
         "## Judging",
         "",
         f"Rulebook {rulebook.version}, hash `{rulebook.hash[:12]}`. {len(load('dev'))} development and "
@@ -136,6 +155,10 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "",
         *_phrases(parts),
         "",
+        "A hit belongs to the turns of its own speaker that it runs over; it is false when none of them says",
+        "the phrase or nearly the same.",
+        "",
+        *_blind(blind),
         "The same for whole duties: the rules that ask for mandated phrases (apology, verification,",
         "paraphrase, empathy, further needs, callback, thanks, identity, disclaimer, refusal), judged by the",
         "rulebook and by whether plain keywords of each stand in the agent's words.",
@@ -144,8 +167,6 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook) -> str
         "",
         *(line for part, found in parts.items() for line in _per_rule(part, found)),
         f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",
-        END,
-        "",
     ]
     return "\n".join(lines)
 
@@ -170,12 +191,6 @@ def _together(one: Tally, other: Tally) -> Tally:
 
 
 def write(text: str, figures: Mapping[str, Any]) -> None:
-    """Replace the section in the document (or append it) and write the figures."""
-    before = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else "# Accuracy\n\n"
-    if BEGIN in before and END in before:
-        head, rest = before.split(BEGIN, 1)
-        after = head + text.rstrip("\n") + rest.split(END, 1)[1]
-    else:
-        after = before.rstrip("\n") + "\n\n" + text
-    DOCUMENT.write_text(after, encoding="utf-8")
+    """Replace the section of the document and write the figures."""
+    write_section("accuracy.md", "judging", text)
     FIGURES.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ from typing import Any
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import Rulebook, load_rulebook
 from pipeline.records import Verdict
-from tests.accuracy import conditions, document
+from tests.accuracy import blind, conditions, document
 from tests.accuracy.keywords import KEYWORDS, Found, keyword_verdict, phrase_finding
 from tests.dialogues.loader import Dialogue, Part, load
 
@@ -235,10 +235,19 @@ def main() -> int:
         parts[part], wrong = measure(part, rulebook)
         if part == "dev" and given.disagreements:
             given.disagreements.write_text(disagreements(wrong, heard=given.heard), encoding="utf-8")
-    text = document.section(parts, rulebook)
+    everything = not given.dry_run and not given.part
+    unseen = (
+        {"as written": blind.measure(misheard=False), "misheard": blind.measure(misheard=True)}
+        if everything
+        else {}
+    )
+    text = document.section(parts, rulebook, unseen)
     sys.stdout.write(text)
-    if not given.dry_run and not given.part:
-        figures = {part: {name: t.as_dict() for name, t in found.items()} for part, found in parts.items()}
+    if everything:
+        figures: dict[str, Any] = {
+            part: {name: t.as_dict() for name, t in found.items()} for part, found in parts.items()
+        }
+        figures["blind"] = {name: asdict(found) for name, found in unseen.items()}
         document.write(text, figures)
     return 0
 

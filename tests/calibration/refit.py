@@ -12,7 +12,6 @@ Table of contents: `Pair`, `pairs_of`, `human_pairs`, `fit`, `main`.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from math import exp
 from random import Random
 from typing import Any
 
+from benchmarks.document import with_section
 from pipeline.judging.calibration import Confidence, Features, MatchLimits
 from pipeline.judging.patterns import bare, read_aloud
 from pipeline.judging.phrases import Transcript, compile_pattern, sighted
@@ -295,15 +295,6 @@ def written_lexicon(source: str, model: Confidence, counts: tuple[int, int]) -> 
     )
 
 
-def written_document(source: str, generated: str) -> str:
-    """``matching.md`` with the generated part replaced."""
-    begin, end = "<!-- generated: tests/calibration/refit.py -->", "<!-- end of generated -->"
-    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(source):
-        raise SystemExit(f"{DOCUMENT}: the marks of the generated part are missing")
-    return pattern.sub(lambda _: f"{begin}\n{generated}\n{end}", source)
-
-
 def main(check: bool) -> int:
     """Fit, measure and write; or tell whether that would change anything."""
     current = load_model()
@@ -324,7 +315,7 @@ def main(check: bool) -> int:
         LEXICON.write_text(lexicon, encoding="utf-8")
         compile_pattern.cache_clear()
     generated = tables(model, current.limits, sets)
-    document = written_document(DOCUMENT.read_text("utf-8"), generated)
+    document = with_section(DOCUMENT.read_text("utf-8"), "calibration", generated)
     same = same and document == DOCUMENT.read_text("utf-8")
     sys.stdout.write(generated + "\n")
     if check:
