@@ -6,11 +6,12 @@ Table of contents: `Mark`, `Moment`, `Floor`, `Place`, `Window`, `Case`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from pipeline.judging.calibration import MatchLimits
+from pipeline.judging.acoustic import Answers, can_say, hit_of
+from pipeline.judging.calibration import Decision, MatchLimits
 from pipeline.judging.facts import measure_value
 from pipeline.judging.fillers_text import transcript_events
 from pipeline.judging.lexicon import Lexicon, MomentKind, MomentSource, PhraseSet
@@ -18,7 +19,7 @@ from pipeline.judging.measures import measures
 from pipeline.judging.phrases import Hit, Transcript, find
 from pipeline.judging.swapping import exchanged
 from pipeline.judging.wordings import SoundIndex, hit_at
-from pipeline.records import CallRecord, Event, Evidence, Hearing, Measures, Role, Turn
+from pipeline.records import CallRecord, Event, Evidence, Hearing, Measures, PhraseEvidence, Role, Turn
 
 _FOREVER_S = float("inf")
 _QUOTE_CHARS = 60
@@ -337,6 +338,10 @@ class Case:
             phrase = self.lexicon.phrases[name]
             hits = [hit for pattern in phrase.say for hit in find(pattern, self.transcript, turns=missing)]
             kept = self._kept(phrase, hits, role, self.transcript.model.limits)
+            for mark in self._answered(phrase, role):
+                others = kept.setdefault(mark.hit.turn, [])
+                if not any(_overlap(mark.hit, other.hit) for other in others):
+                    others.append(mark)
             for turn in missing:
                 known[turn] = kept.get(turn, [])
         return known
@@ -362,10 +367,38 @@ class Case:
             if any(_overlap(hit, other) for other in taken):
                 continue
             taken.append(hit)
-            decision = limits.decide(hit.confidence)
+            meant, decision = self._asked(phrase, hit, limits.decide(hit.confidence))
             if decision == "hit" or (decision == "near" and phrase.near == "unsure"):
-                by_turn.setdefault(hit.turn, []).append(Mark(hit, phrase.name_zh, decision == "hit"))
+                by_turn.setdefault(hit.turn, []).append(Mark(meant, phrase.name_zh, decision == "hit"))
         return by_turn
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers(self.hearing.phrases)
+
+    def _asked(self, phrase: PhraseSet, hit: Hit, decision: Decision) -> tuple[Hit, Decision]:
+        """What the audio says to an unsure hit overrules the words, in either direction."""
+        model = self.lexicon.acoustic
+        if not self.hearing.phrases or hit.confidence >= model.ask_below:
+            return hit, decision
+        answer = self._answers.about(phrase.id, hit.role, hit.start_s, hit.end_s)
+        opinion = "unsure" if answer is None else model.opinion(answer)
+        if answer is None or opinion == "unsure" or not self._can_say(phrase, answer):
+            return hit, decision
+        probability = model.probability(answer)
+        return replace(hit, confidence=probability), "hit" if opinion == "present" else "miss"
+
+    def _answered(self, phrase: PhraseSet, role: Role) -> Iterator[Mark]:
+        """Where the audio says that a phrase was said, whatever was written there."""
+        model = self.lexicon.acoustic
+        for answer in self._answers.of(phrase.id, role):
+            if model.opinion(answer) == "present" and self._can_say(phrase, answer):
+                hit = hit_of(self.transcript, answer, model.probability(answer))
+                if hit is not None:
+                    yield Mark(hit, phrase.name_zh, is_sure=True)
+
+    def _can_say(self, phrase: PhraseSet, answer: PhraseEvidence) -> bool:
+        return can_say(phrase, answer.spelling, self.call, self.transcript.model)
 
     def marks_of(
         self,

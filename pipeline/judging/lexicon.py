@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TypeVar
 
+from pipeline.judging.acoustic import AcousticModel
 from pipeline.judging.measures import InterruptionLimits
 from pipeline.judging.phrases import Pattern, PatternError, compile_pattern
 from pipeline.judging.tomlread import Fields, Source, listed
@@ -107,11 +108,6 @@ class Limits:
     settled_min_confidence: float = 0.0
     wording_accept: float = 0.6
     wording_reject: float = 0.3
-    ask_below: float = 0.9
-    ask_alike: float = 0.6
-    ask_most: int = 2
-    acoustic_present: float = -0.5
-    acoustic_absent: float = -1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +121,7 @@ class Lexicon:
     fillers: tuple[FillerForm, ...] = ()
     backchannels: tuple[str, ...] = ()
     matching: MatchModel | None = None
+    acoustic: AcousticModel = field(default_factory=AcousticModel)
 
 
 def check_schema(fields: Fields) -> None:

@@ -170,7 +170,7 @@ class _Comparison:
                 continue
             for name in change.phrases:
                 if name not in touched:
-                    touched[name] = self.diffs[name].touches(case)
+                    touched[name] = self.diffs[name].touches(case) or _asked(name, case)
             if any(touched[name] for name in change.phrases):
                 yield change
 
@@ -218,3 +218,8 @@ def _flip(call: CallRecord, rule_id: str, one: Verdict | None, other: Verdict | 
 
 def _weights(book: Rulebook) -> dict[str, tuple[float, str]]:
     return {rule.id: (rule.weight, rule.group) for rule in book.rules}
+
+
+def _asked(name: str, case: Case) -> bool:
+    """Whether the audio was asked about a phrase set: then its words need not stand in the transcript."""
+    return any(answer.phrase == name for answer in case.hearing.phrases)

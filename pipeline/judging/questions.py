@@ -98,11 +98,11 @@ def questions_about(
 
 def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
     """Places of one phrase set on one side of the line, none overlapping."""
-    limits = case.lexicon.limits
+    limits, model = case.lexicon.limits, case.lexicon.acoustic
     sure: list[tuple[int, int]] = []
     open_: list[_Place] = []
     for found, wording in _worded(case, phrase, role):
-        if found.confidence >= limits.ask_below:
+        if found.confidence >= model.ask_below:
             sure.append((found.start, found.end))
         elif found.confidence >= limits.wording_reject:
             heard = case.transcript.stream[found.start : found.end]
@@ -110,7 +110,7 @@ def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
     if phrase.say and role == "agent":
         for pattern in phrase.say:
             for aligned, spellings, confidence in _said(case, pattern, role):
-                if confidence >= limits.ask_below:
+                if confidence >= model.ask_below:
                     sure.append((aligned.start, aligned.end))
                 else:
                     open_.append(_Place(aligned.start, aligned.end, confidence, spellings))
@@ -201,7 +201,7 @@ def _ways(branch: Branch, slots: Sequence[tuple[type, str]]) -> Iterator[str]:
 def _alike(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, int]]) -> Iterator[_Place]:
     """Where it sounds most like one of the standard's sentences, in turns that do not surely hold it."""
     call = case.transcript
-    limits = case.lexicon.limits
+    limits = case.lexicon.acoustic
     held = {call.place(start)[0] for start, _ in sure}
     pieces = [piece for piece in _pieces(case, role) if piece[0] not in held]
     found: list[_Place] = []

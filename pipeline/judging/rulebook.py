@@ -3,8 +3,9 @@
 Conventions
 -----------
 A rulebook is a folder: ``rules/*.toml`` (rules), ``rules/ids.toml`` (all ids that were ever given),
-``phrases/*.toml``, ``moments.toml``, ``judging.toml``, ``scorecard.toml``, ``holidays.toml``. Files a
-folder leaves out are those that ship. Checking reports every problem with file and line.
+``phrases/*.toml``, ``moments.toml``, ``judging.toml``, ``acoustic.toml``, ``scorecard.toml``,
+``holidays.toml``. Files a folder leaves out are those that ship. Checking reports every problem with file
+and line.
 
 Table of contents: `Example`, `Rule`, `Rulebook`, `shipped_folder`, `check_rulebook`, `load_rulebook`.
 """
@@ -21,6 +22,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from pipeline.errors import RulebookError
+from pipeline.judging.acoustic import read_acoustic
 from pipeline.judging.calendar_cn import DAY_KINDS, CalendarOverride, DayKind
 from pipeline.judging.conditions import Always, Condition
 from pipeline.judging.examples import EXPECTATIONS, Example, read_example
@@ -33,7 +35,7 @@ from pipeline.records import SEVERITIES, Direction, Severity
 
 RuleDirection = Literal["inbound", "outbound", "both"]
 DIRECTIONS = ("inbound", "outbound", "both")
-SHARED_FILES = ("moments.toml", "judging.toml", "scorecard.toml", "holidays.toml")
+SHARED_FILES = ("moments.toml", "judging.toml", "acoustic.toml", "scorecard.toml", "holidays.toml")
 MATCHING_FILES = ("confusions.toml", "matching.toml", "negation.toml", "heteronyms.csv")
 _LOCATED = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+): (?P<message>.*)$")
 _RULE_ID = re.compile(r"^[a-z]+(\.[a-z][a-z0-9_]*)+$")
@@ -200,6 +202,7 @@ def _read(folder: Path | None) -> tuple[Rulebook | None, list[Problem]]:
         fillers,
         backchannels,
         matching,
+        read_acoustic(source(files.one("acoustic.toml"))),
     )
     card = read_scorecard(source(files.one("scorecard.toml")))
     calendar = _read_holidays(source(files.one("holidays.toml")))

@@ -140,6 +140,7 @@ class Ears:
         from pipeline.hearing.audio import decode
         from pipeline.hearing.hear import hear
         from pipeline.judging.engine import judge
+        from pipeline.judging.questions import questions
         from pipeline.vault.envelope import decrypt
         from pipeline.vault.recordings import read_recording
 
@@ -159,6 +160,7 @@ class Ears:
                 diarizer=self.diarizer,
                 lexicon=self._lexicon,
                 recording_sha256=sealed.sha256,
+                questions=lambda turns, call: questions(turns, call, self._rulebook.lexicon),
             )
             stage = "judge"
             judgement = judge(hearing, task.call, self._rulebook)

@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.records import Event, Hearing
 from pipeline.results.entries import QuarantineRow, RunRow, ScoredCall
 from pipeline.results.receipts import receipt
-from pipeline.results.schemas import EVIDENCE_TYPE, WORDS_TYPE, schema_of
+from pipeline.results.schemas import EVIDENCE_TYPE, PHRASES_TYPE, WORDS_TYPE, schema_of
 
 Numbered = Sequence[tuple[ScoredCall, int]]
 """Calls to be stored, each with the version it gets."""
@@ -165,6 +165,7 @@ def hearings(calls: Numbered) -> pa.Table:
             _json([dataclasses.asdict(model) for model in entry.hearing.models]) for entry, _ in calls
         ],
     }
+    columns["phrases"] = _lists([entry.hearing.phrases for entry, _ in calls], PHRASES_TYPE)
     for name in (
         "recording_sha256",
         "duration_s",

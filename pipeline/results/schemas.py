@@ -40,6 +40,20 @@ _TIME = pa.timestamp("us", tz="+08:00")
 WORDS_TYPE = pa.list_(
     pa.struct([("text", _TEXT), ("start_s", _FLOAT), ("end_s", _FLOAT), ("confidence", _FLOAT)]),
 )
+PHRASES_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("phrase", _TEXT),
+            ("role", _TEXT),
+            ("start_s", _FLOAT),
+            ("end_s", _FLOAT),
+            ("spelling", _TEXT),
+            ("c_rel", _FLOAT),
+            ("logprob", _FLOAT),
+            ("alike", _FLOAT),
+        ]
+    ),
+)
 EVIDENCE_TYPE = pa.list_(
     pa.struct([("start_s", _FLOAT), ("end_s", _FLOAT), ("role", _TEXT), ("quote", _TEXT)]),
 )
@@ -227,6 +241,14 @@ _HEARINGS = (
     ),
     Column("models", _TEXT, "JSON", "Models that heard the call: name, task, sha256", "模型"),
     Column("settings_hash", _TEXT, _SHA, "Hash of the hearing settings", "听辨设置哈希"),
+    Column(
+        "phrases",
+        PHRASES_TYPE,
+        "list of spans, s and nat",
+        "What the audio itself says to doubtful phrases",
+        "声学复核",
+        "transcript",
+    ),
 )
 
 _MOVES = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from pipeline.callrecords import from_json
 from pipeline.errors import InputError
-from pipeline.records import CallRecord, Event, Hearing, ModelId, Turn, Word
+from pipeline.records import CallRecord, Event, Hearing, ModelId, PhraseEvidence, Turn, Word
 from pipeline.results.store import Store
 
 if TYPE_CHECKING:
@@ -222,4 +222,5 @@ def _hearing(row: Mapping[str, Any], turns: _ByCall, events: _ByCall) -> Hearing
         models=tuple(ModelId(**model) for model in json.loads(row["models"])),
         turns=_turns(turns.of(*key)),
         events=_events(events.of(*key)),
+        phrases=tuple(PhraseEvidence(**one) for one in row["phrases"] or ()),
     )
