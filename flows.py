@@ -5,10 +5,16 @@ Prefect. Flow parameters are URIs and counts only, results are not persisted: Pr
 and storage never hold words, audio or keys. The identity comes from the settings of the machine
 that runs the flow.
 
+The setting ``task_runner`` decides who hears the batches: worker processes of this machine, or those of
+every machine of a Dask cluster. Then Dask carries paths, ids and counts; recordings are read and results
+committed where they are worked on.
+
 Usage
 -----
 ``python flows.py nightly --recordings DIR --calls FILE --results DIR`` runs one night now;
-``python flows.py serve`` serves it every night at 01:30 Asia/Shanghai.
+``python flows.py serve`` serves all deployments: ``nightly`` at 01:30, ``health`` at 07:00, ``retention``
+on Sundays at 04:00 (Asia/Shanghai), ``rescore`` on demand. ``prefect.yaml`` describes the same four for a
+work pool.
 """
 
 from __future__ import annotations
@@ -21,37 +27,60 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 # The temporary server starts slowly on a machine whose cores are busy.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from prefect import flow, get_run_logger, task
+from prefect import serve as prefect_serve
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from pipeline.errors import StorageError, TransientError, ZhijianError
-from pipeline.night.batch import Batch, BatchCount
+from pipeline.disputes.rescore import Rescore
+from pipeline.disputes.rescore import rescore as rescore_call
+from pipeline.errors import ConfigError, RecordingError, TransientError, ZhijianError
+from pipeline.night.batch import Batch, BatchCount, Entry, RunContext
+from pipeline.night.health import HealthReport, inspect_recordings, markdown_health
 from pipeline.night.run import Night, open_night
+from pipeline.night.server import prefect_server
 from pipeline.night.summary import NightSummary, markdown_summary
 from pipeline.night.supervise import supervised
+from pipeline.results.store import Store
 from pipeline.settings import Settings, load_settings
 
 TIMEZONE = "Asia/Shanghai"
 NIGHTLY_CRON = "30 1 * * *"
-SERVER_START_S = 180.0
+HEALTH_CRON = "0 7 * * *"
+RETENTION_CRON = "0 4 * * 0"
 # A night that is told to end stops its workers and keeps what is committed; the next one goes on there.
 STOP_GRACE_S = 20.0
+
+
+def task_runner() -> TaskRunner[Any]:
+    """The runner of batches that the settings ask for.
+
+    Read when this file is loaded, because a flow's runner is part of its definition. Settings that are
+    wrong are reported by the flow itself, which reads them again.
+
+    Returns
+    -------
+    TaskRunner
+        Threads that wait for worker processes, or a client of the Dask cluster at ``dask_address``.
+    """
+    try:
+        settings, _ = load_settings()
+    except ZhijianError:
+        return ThreadPoolTaskRunner(max_workers=2)
+    if settings.task_runner == "dask":
+        from prefect_dask import DaskTaskRunner
+
+        return DaskTaskRunner(address=settings.dask_address)
+    return ThreadPoolTaskRunner(max_workers=1 + -(-settings.worker_count() // settings.batch_calls))
 
 
 async def heals(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -82,15 +111,27 @@ _RETRY: dict[str, Any] = {
 
 
 @task(name="plan the night", **_RETRY)
-def plan_night(settings: Settings) -> Night:
+def plan_night(settings: Settings, retry_quarantined: bool) -> Night:
     """Read call records and recordings, decide what is left to hear."""
-    return open_night(settings)
+    return open_night(settings, retry_quarantined=retry_quarantined)
 
 
 @task(name="hear and judge a batch", task_run_name="batch {batch.number} ({batch.size} calls)", **_RETRY)
 def score_batch(night: Night, batch: Batch) -> BatchCount:
     """Score one batch with the night's worker processes and commit it."""
     return night.score_batch(batch)
+
+
+@task(
+    name="hear and judge a batch elsewhere",
+    task_run_name="batch {batch.number} ({batch.size} calls)",
+    **_RETRY,
+)
+def score_batch_elsewhere(settings: Settings, batch: Batch, context: RunContext) -> tuple[Entry, ...]:
+    """Score one batch on whatever machine this task is sent to."""
+    from pipeline.night.remote import score_batch_here
+
+    return score_batch_here(settings, batch, context)
 
 
 @task(name="account for every call", **_RETRY)
@@ -101,7 +142,7 @@ def close_night(night: Night) -> NightSummary:
 
 @flow(
     name="nightly",
-    task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]
+    task_runner=task_runner(),
     persist_result=False,
     validate_parameters=True,
 )
@@ -109,8 +150,10 @@ def nightly(
     recordings: str | None = None,
     calls: str | None = None,
     results: str | None = None,
+    *,
     workers: int | None = None,
     rulebook: str | None = None,
+    retry_quarantined: bool = False,
 ) -> dict[str, int]:
     """Score one night's calls: the same work as ``zhijian score``.
 
@@ -123,6 +166,8 @@ def nightly(
         Worker processes; default one per core.
     rulebook : str, optional
         Folder of another rulebook.
+    retry_quarantined : bool
+        Try quarantined recordings again though nothing has changed.
 
     Returns
     -------
@@ -138,12 +183,19 @@ def nightly(
     }
     settings, _ = load_settings(flags)
     log = get_run_logger()
-    night = plan_night(settings)
+    night = plan_night(settings, retry_quarantined)
     try:
         log.info("%s", night.describe())
-        futures = [score_batch.submit(night, batch) for batch in night.batches]
-        for future in futures:
-            future.result()
+        if settings.task_runner == "dask":
+            sent = [
+                (batch, score_batch_elsewhere.submit(settings, batch, night.context))
+                for batch in night.batches
+            ]
+            for batch, future in sent:
+                night.book(batch, future.result())
+        else:
+            for count in [score_batch.submit(night, batch) for batch in night.batches]:
+                count.result()
         summary = close_night(night)
     finally:
         night.stop()
@@ -152,6 +204,142 @@ def nightly(
     )
     log.info("%s", summary.headline())
     return summary.counts()
+
+
+@task(name="inspect recordings", **_RETRY)
+def inspect(settings: Settings) -> HealthReport:
+    """Hold call records against recordings, and listen into each."""
+    return inspect_recordings(settings)
+
+
+@flow(name="health", persist_result=False)
+def health(recordings: str | None = None, calls: str | None = None) -> dict[str, int]:
+    """Inspect the recordings (系统巡检), before 07:30. Fails when one is missing or cannot be judged.
+
+    Parameters
+    ----------
+    recordings, calls : str, optional
+        As for `nightly`.
+
+    Returns
+    -------
+    dict of str to int
+        ``calls, recordings, opened, sound``.
+
+    Raises
+    ------
+    RecordingError
+        After the report is stored: something needs a person this morning.
+    """
+    settings, _ = load_settings({"recordings": recordings, "calls": calls})
+    report = inspect(settings)
+    create_markdown_artifact(
+        key="health-report", markdown=markdown_health(report), description=report.headline()
+    )
+    get_run_logger().info("%s", report.headline())
+    if report.findings:
+        raise RecordingError(f"{report.headline()}; see the artifact health-report")
+    return {
+        "calls": report.calls,
+        "recordings": report.recordings,
+        "opened": report.opened,
+        "sound": report.sound,
+    }
+
+
+@task(name="put small files together", **_RETRY)
+def compact_results(settings: Settings) -> tuple[int, int]:
+    """Compact every partition that holds many small files; returns the files before and after."""
+    if settings.results is None:
+        raise ConfigError("setting results is empty; set ZHIJIAN_RESULTS")
+    done = list(Store.open(settings.results, write=True).compact())
+    return sum(d.files_before for d in done), sum(d.files_after for d in done)
+
+
+@task(name="apply retention", **_RETRY)
+def apply_retention(settings: Settings, apply: bool) -> str:
+    """Say, or do, what retention asks for; returns a page about it."""
+    from pipeline.retention import markdown_retention, run_retention
+
+    return markdown_retention(run_retention(settings, apply=apply))
+
+
+@flow(name="retention", persist_result=False)
+def retention(results: str | None = None, recordings: str | None = None, apply: bool = False) -> None:
+    """Weekly upkeep: small files put together, and what may be deleted (3 years; 5 in disputes).
+
+    Parameters
+    ----------
+    results, recordings : str, optional
+        As for `nightly`.
+    apply : bool
+        Delete. By default only a report is made.
+    """
+    settings, _ = load_settings({"results": results, "recordings": recordings})
+    before, after = compact_results(settings)
+    get_run_logger().info("%d small files put together in %d", before, after)
+    page = apply_retention(settings, apply)
+    create_markdown_artifact(key="retention-report", markdown=page)
+
+
+@task(name="score one call again", **_RETRY)
+def score_again(settings: Settings, call_id: str, reason: str, by: str, from_audio: bool) -> Rescore:
+    """Store a new version of a call's score beside the old one."""
+    return rescore_call(settings, call_id, who=by, why=reason, from_audio=from_audio)
+
+
+@flow(name="rescore", persist_result=False)
+def rescore(
+    call_id: str, reason: str, by: str, from_audio: bool = False, results: str | None = None
+) -> dict[str, Any]:
+    """Score one call again, on demand: what ``zhijian rescore`` does.
+
+    Parameters
+    ----------
+    call_id, reason, by : str
+        Call, why, and who asks; the last two stand in the new version.
+    from_audio : bool
+        Hear the recording again instead of judging what was stored.
+    results : str, optional
+        As for `nightly`.
+
+    Returns
+    -------
+    dict
+        ``call_id, version, score, grade``.
+    """
+    settings, _ = load_settings({"results": results})
+    done = score_again(settings, call_id, reason, by, from_audio)
+    get_run_logger().info("call %s: version %d, score %s", done.call_id, done.version, done.score)
+    return {"call_id": done.call_id, "version": done.version, "score": done.score, "grade": done.grade}
+
+
+def deployments() -> list[Any]:
+    """What `serve` offers: each at most once at a time.
+
+    Returns
+    -------
+    list of RunnerDeployment
+    """
+    at = {
+        name: Cron(cron, timezone=TIMEZONE)
+        for name, cron in (("nightly", NIGHTLY_CRON), ("health", HEALTH_CRON), ("retention", RETENTION_CRON))
+    }
+    return [
+        flow_.to_deployment(
+            name=name,
+            schedule=at.get(name),
+            concurrency_limit=1,
+            tags=["zhijian"],
+            description=(flow_.__doc__ or "").splitlines()[0],
+        )
+        for name, flow_ in (
+            ("nightly", nightly),
+            ("health", health),
+            ("retention", retention),
+            ("rescore", rescore),
+        )
+    ]
 
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -166,14 +354,16 @@ def run_nightly(
     rulebook: Annotated[Path | None, typer.Option(help="Folder of another rulebook.")] = None,
 ) -> None:
     """Run one night now. Example: python flows.py nightly --recordings r/ --calls c.csv --results out/."""
-    counts = nightly(recordings, calls, results, workers, str(rulebook) if rulebook else None)
+    counts = nightly(
+        recordings, calls, results, workers=workers, rulebook=str(rulebook) if rulebook else None
+    )
     typer.echo("  ".join(f"{name}={count}" for name, count in counts.items()))
 
 
 @cli.command("serve")
 def serve() -> None:
-    """Serve the nightly deployment: every night at 01:30 Asia/Shanghai, one run at a time."""
-    with prefect_server() as url:
+    """Serve all deployments: nightly 01:30, health 07:00, retention on Sundays, rescore on demand."""
+    with prefect_server(PREFECT_API_URL.value(), PREFECT_HOME.value()) as url:
         typer.echo(f"Prefect API {url}, its pages at {url.removesuffix('/api')}; Ctrl-C stops serving.")
         # In a process of its own: Prefect's runner may hang when it is told to end while a run is ending.
         status = supervised(
@@ -187,62 +377,7 @@ def serve() -> None:
 @cli.command("serve-here", hidden=True)
 def serve_here() -> None:
     """Serve against the server of the settings, in this process."""
-    nightly.serve(
-        name="nightly",
-        schedule=Cron(NIGHTLY_CRON, timezone=TIMEZONE),
-        limit=1,
-        tags=["zhijian"],
-        description="Hears and judges the calls that have not been scored yet.",
-    )
-
-
-@contextmanager
-def prefect_server() -> Iterator[str]:
-    """Use the Prefect server of the settings, or run one on this machine while it is needed.
-
-    A schedule needs a server: the temporary one that a single flow run starts has no scheduler.
-
-    Yields
-    ------
-    str
-        Address of its API.
-
-    Raises
-    ------
-    StorageError
-        The server did not answer in time.
-    """
-    configured = PREFECT_API_URL.value()
-    if configured:
-        yield configured
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    home = PREFECT_HOME.value()
-    home.mkdir(parents=True, exist_ok=True)
-    log_path = home / "server.log"
-    with log_path.open("ab") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - a fixed program
-    try:
-        deadline = time.monotonic() + SERVER_START_S
-        while not _answers(url):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise StorageError(f"the Prefect server at {url} did not start; read {log_path}")
-            time.sleep(0.5)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=5).is_success
-    except httpx.HTTPError:
-        return False
+    prefect_serve(*deployments())
 
 
 if __name__ == "__main__":

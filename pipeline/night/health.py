@@ -17,12 +17,14 @@ from pathlib import Path, PurePath
 
 from pebble import ProcessExpired, ProcessPool
 
+from pipeline.audit import AuditPlace, audit_place, opening
 from pipeline.callrecords import CallTable, read_call_records
 from pipeline.errors import ConfigError, ZhijianError
 from pipeline.night.pool import pin_threads
 from pipeline.night.worker import attach_to_parent, describe_defect, open_identity
 from pipeline.records import CallRecord
 from pipeline.settings import Settings
+from pipeline.vault.places import is_uri
 from pipeline.vault.recordings import RecordingList, RecordingRef, list_recordings
 
 KINDS = {
@@ -189,7 +191,7 @@ def _opened(refs: Sequence[RecordingRef], table: CallTable, settings: Settings) 
         max_workers=workers,
         context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(settings.identity,),
+        initargs=(settings.identity, _audit(settings)),
     ) as pool:
         tasks = [(ref, calls[ref.call_id]) for ref in refs]
         answers = pool.map(_inspect, tasks, timeout=_TIMEOUT_S, chunksize=1).result()
@@ -206,13 +208,26 @@ def _opened(refs: Sequence[RecordingRef], table: CallTable, settings: Settings) 
                 ]
 
 
+def _audit(settings: Settings) -> AuditPlace:
+    """Where it is recorded that recordings were opened; never beside the recordings themselves."""
+    place = settings.results
+    if place is None and settings.recordings is not None:
+        place = (
+            settings.recordings
+            if is_uri(settings.recordings)
+            else Path(settings.recordings).resolve().as_uri()
+        )
+    return audit_place(settings, results=place)
+
+
 _identity_path: Path | None = None
+_audit_place: AuditPlace | None = None
 
 
-def _start(identity: Path | None) -> None:
-    global _identity_path  # noqa: PLW0603 - set once as the process starts
+def _start(identity: Path | None, audit: AuditPlace) -> None:
+    global _identity_path, _audit_place
     attach_to_parent()
-    _identity_path = identity
+    _identity_path, _audit_place = identity, audit
 
 
 def _inspect(task: tuple[RecordingRef, CallRecord]) -> list[Finding]:
@@ -223,8 +238,12 @@ def _inspect(task: tuple[RecordingRef, CallRecord]) -> list[Finding]:
     from pipeline.vault.recordings import read_recording
 
     ref, call = task
+    if _audit_place is None:
+        raise RuntimeError("_start() has not run in this process")
     try:
-        plain = decrypt(read_recording(ref).data, open_identity(_identity_path))
+        sealed = read_recording(ref)
+        with opening(ref.call_id, at=_audit_place, purpose="health"):
+            plain = decrypt(sealed.data, open_identity(_identity_path))
         audio = decode(plain, extension=ref.audio_extension)
         found = faults(audio, call, line=load_conversation().line)
     except ZhijianError as error:

@@ -101,12 +101,73 @@ def test_a_wrong_key_is_not_retried_and_a_full_disk_is():
     assert Failed().type.value == "FAILED"
 
 
-def test_the_deployment_is_nightly_in_shanghai(monkeypatch):
+def test_the_deployments_and_their_hours_in_shanghai():
+    import yaml
+
     import flows
 
-    served = {}
-    monkeypatch.setattr(type(flows.nightly), "serve", lambda _self, **options: served.update(options))
-    flows.serve_here()
-    assert served["schedule"].timezone == "Asia/Shanghai"
-    assert served["schedule"].cron == "30 1 * * *"
-    assert served["limit"] == 1
+    served = {d.name: d for d in flows.deployments()}
+    schedules = {name: [s.schedule for s in d.schedules] for name, d in served.items()}
+    assert {name: [s.cron for s in found] for name, found in schedules.items()} == {
+        "nightly": ["30 1 * * *"],
+        "health": ["0 7 * * *"],
+        "retention": ["0 4 * * 0"],
+        "rescore": [],
+    }
+    assert {s.timezone for found in schedules.values() for s in found} == {"Asia/Shanghai"}
+    assert {d.concurrency_limit for d in served.values()} == {1}
+
+    # prefect.yaml says the same.
+    described = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    assert {d["name"] for d in described} == set(served)
+    for deployment in described:
+        name = deployment["name"]
+        assert deployment["entrypoint"] == f"flows.py:{name}"
+        assert hasattr(flows, name)
+        found = [(s["cron"], s["timezone"]) for s in deployment.get("schedules", [])]
+        assert found == [(s.cron, s.timezone) for s in schedules[name]]
+        assert deployment["concurrency_limit"] == 1
+
+
+HEALTH = """
+import json, sys
+import flows
+from pipeline.errors import RecordingError
+from prefect.client.orchestration import get_client
+
+sound = flows.health(sys.argv[1], sys.argv[2])
+try:
+    flows.health(sys.argv[1], sys.argv[3])
+except RecordingError as error:
+    said = str(error)
+with get_client(sync_client=True) as client:
+    pages = [artifact.data for artifact in client.read_artifacts() if artifact.key == "health-report"]
+print("RESULT" + json.dumps({"sound": sound, "said": said, "pages": pages}))
+"""
+
+
+def test_the_health_flow_fails_when_a_recording_is_missing(night_folder, tmp_path):
+    from builders import clip
+
+    night = night_folder
+    night.add_call("a", clip(30.0))
+    sound = night.write_calls().rename(tmp_path / "sound.csv")
+    night.add_row("gone")
+    missing = night.write_calls()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ZHIJIAN_")} | {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "ZHIJIAN_IDENTITY": str(night.key),
+        "ZHIJIAN_WORKERS": "1",
+        "ZHIJIAN_AUDIT": str(tmp_path / "audit"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", HEALTH, str(night.recordings), str(sound), str(missing)],
+        capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(
+        next(x for x in done.stdout.splitlines() if x.startswith("RESULT")).removeprefix("RESULT")
+    )
+    assert result["sound"] == {"calls": 1, "recordings": 1, "opened": 1, "sound": 1}
+    assert "1 missing" in result["said"]
+    assert any("缺录音" in page and "gone" in page for page in result["pages"])

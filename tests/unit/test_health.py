@@ -101,7 +101,13 @@ def morning(night_folder):
 
 def run(night, *more):
     return zhijian(
-        "health", "--calls", str(night.root / "calls.csv"), "--recordings", str(night.recordings), *more
+        "health",
+        "--calls",
+        str(night.root / "calls.csv"),
+        "--recordings",
+        str(night.recordings),
+        *more,
+        env={"XDG_STATE_HOME": str(night.root.parent / f"{night.root.name}-state")},
     )
 
 
