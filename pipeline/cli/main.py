@@ -7,11 +7,24 @@ import sys
 import typer
 
 # Importing a module registers its commands; each imports its heavy parts only when called.
-from pipeline.cli import health, judge, keys, report, rescore, review, rules, score, show, verify, weights
+from pipeline.cli import (
+    compact,
+    health,
+    judge,
+    keys,
+    report,
+    rescore,
+    review,
+    rules,
+    score,
+    show,
+    verify,
+    weights,
+)
 from pipeline.cli.app import EXIT_FAILED, app
 from pipeline.errors import ZhijianError
 
-COMMANDS = (health, judge, keys, report, rescore, review, rules, score, show, verify, weights)
+COMMANDS = (compact, health, judge, keys, report, rescore, review, rules, score, show, verify, weights)
 
 
 def run() -> None:
