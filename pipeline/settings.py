@@ -34,8 +34,8 @@ SECRET_ENV = frozenset(
         "ZHIJIAN_KMS_TOKEN",
     }
 )
-# Where measuring tools find human recordings; not a setting of any verdict.
-TOOL_ENV = frozenset({"ZHIJIAN_SPEECH"})
+# Where measuring tools find human recordings, and what a notebook is about; no setting of any verdict.
+TOOL_ENV = frozenset({"ZHIJIAN_SPEECH", "ZHIJIAN_CALL", "ZHIJIAN_REVIEWER"})
 
 
 class Settings(BaseSettings):
