@@ -177,7 +177,7 @@ def _lanes(channels: Samples, ports: Ports, diarizer: Callable[[], Diarizer]) ->
         activity=lambda samples: activity(samples).spans,
         diarizer=diarizer,
         limits=ChannelLimits(),
-        hold=lambda samples: hold_spans(samples, limits=ports.lexicon.conversation.line),
+        hold=lambda samples: hold_spans(samples, limits=ports.lexicon.conversation.hold),
     )
 
 

@@ -6,7 +6,7 @@ Times in seconds, levels in decibels. The file must name every value: nothing is
 silently, and all problems are reported at once with file and line.
 
 Table of contents: `TurnLimits`, `InterruptionLimits`, `Backchannels`, `LineLimits`,
-`AgitationLimits`, `Conversation`; `load_conversation`.
+`HoldLimits`, `AnnouncementCues`, `AgitationLimits`, `Conversation`; `load_conversation`.
 """
 
 from __future__ import annotations
@@ -53,15 +53,75 @@ class Backchannels:
 
 @dataclass(frozen=True, slots=True)
 class LineLimits:
-    """Clipping, noise and hold music."""
+    """Clipping and noise."""
 
     clip_level: float
     clip_run: int
     noise_above_db: float
     noise_min_s: float
     noise_below_speech_db: float
-    hold_min_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLimits:
+    """What makes a sound one of these; see `pipeline.hearing.hold`.
+
+    Attributes
+    ----------
+    tone_hz, tone_within_hz : float
+        Frequency of signalling tones and how far they may be off.
+    tone_purity : float
+        Share of the energy that must stand there.
+    ring_on_s, ring_off_s, busy_on_s, within : float
+        Cadences, and the share by which they may be off.
+    modulation_most, low_share_most, peakiness_least : float
+        Sustained and in peaks: music.
+    tonal_share : float
+        Share of the energy in peaks that stay, over 2 s, from which a sound is music whatever its rhythm.
+    least_s : float
+        Music is at least this long.
+    """
+
+    tone_hz: float
+    tone_within_hz: float
+    tone_purity: float
+    ring_on_s: float
+    ring_off_s: float
+    busy_on_s: float
+    within: float
+    modulation_most: float
+    low_share_most: float
+    peakiness_least: float
     tonal_share: float
+    least_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementCues:
+    """What recorded announcements say (语音播报), compared by sound; see `pipeline.hearing.announcements`.
+
+    Attributes
+    ----------
+    within_s : float
+        Announcements begin this soon in a recording.
+    line_pause_s : float
+        A pause at which one thing said ends and another begins.
+    reply_s : float
+        Speech of another voice this long is a conversation: no announcement follows.
+    sure : frozenset of str
+        Said by machines only.
+    with_greeting : frozenset of str
+        Said by machines and by agents: an announcement only when somebody greets after it.
+    greeting : frozenset of str
+        How a person then begins.
+    """
+
+    within_s: float
+    line_pause_s: float
+    reply_s: float
+    sure: frozenset[str]
+    with_greeting: frozenset[str]
+    greeting: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +146,8 @@ class Conversation:
     dead_air_min_s: float
     backchannel: Backchannels
     line: LineLimits
+    hold: HoldLimits
+    announcement: AnnouncementCues
     agitation: AgitationLimits
 
 
@@ -179,7 +241,8 @@ def load_conversation(path: Path | None = None) -> Conversation:
     version = reader.data.get("version")
     if not isinstance(version, str) or not version:
         reader.problems.append(f"{path.name}:1: version is missing; give the file a version string")
-    known = {"schema", "version", "turns", "interruption", "dead_air", "backchannel", "line", "agitation"}
+    known = {"schema", "version", "turns", "interruption", "dead_air", "backchannel", "line", "hold"}
+    known |= {"announcement", "agitation"}
     for name in sorted(set(reader.data) - known):
         reader.complain(name, None, f"[{name}] is unknown; known: {', '.join(sorted(known))}")
     turns = reader.section("turns", _wanted(TurnLimits))
@@ -187,6 +250,8 @@ def load_conversation(path: Path | None = None) -> Conversation:
     dead_air = reader.section("dead_air", {"min_s": float})
     backchannel = reader.section("backchannel", _wanted(Backchannels))
     line = reader.section("line", _wanted(LineLimits))
+    hold = reader.section("hold", _wanted(HoldLimits))
+    announcement = reader.section("announcement", _wanted(AnnouncementCues))
     agitation = reader.section("agitation", _wanted(AgitationLimits))
     if reader.problems:
         raise RulebookError("\n".join(reader.problems))
@@ -198,5 +263,7 @@ def load_conversation(path: Path | None = None) -> Conversation:
         dead_air_min_s=dead_air["min_s"],
         backchannel=Backchannels(**backchannel),
         line=LineLimits(**line),
+        hold=HoldLimits(**hold),
+        announcement=AnnouncementCues(**announcement),
         agitation=AgitationLimits(**agitation),
     )

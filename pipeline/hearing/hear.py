@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.errors import SilentAudioError
 from pipeline.hearing.activity import ActivityLimits, activity
+from pipeline.hearing.announcements import without_announcements
 from pipeline.hearing.answers import Questioner, phrase_evidence
 from pipeline.hearing.audio import Recording, to_16k
 from pipeline.hearing.channels import ChannelLimits
@@ -125,7 +126,7 @@ def hear(
             activity=lambda samples: activity(samples).spans,
             diarizer=diarizer_now,
             limits=ChannelLimits(),
-            hold=lambda samples: hold_spans(samples, limits=data.line),
+            hold=lambda samples: hold_spans(samples, limits=data.hold),
         )
     if not any(lane.spans for lane in lanes.lanes):
         raise SilentAudioError(
@@ -134,6 +135,7 @@ def hear(
         )
     with watch.stage("recognise"):
         words = _words(lanes, recognizer, lexicon)
+        lanes, words = without_announcements(lanes, words, cues=data.announcement)
     if not any(words):
         raise SilentAudioError(
             f"call {call.call_id}: no words were recognised in {audio.duration_s:.1f} s of audio; "
@@ -270,7 +272,8 @@ def _events(
 ) -> tuple[Event, ...]:
     data = lexicon.conversation
     everybody = merged(span for side in sides.values() for span in side.spans)
-    events: list[Event] = list(interruptions(turns, limits=data.interruption, backchannel=data.backchannel))
+    events = [Event("hold", a, b, None, "announcement") for a, b in lanes.announced]
+    events.extend(interruptions(turns, limits=data.interruption, backchannel=data.backchannel))
     for role, side in sides.items():
         if lanes.layout == "mono" and role != "agent":
             continue  # one line, so one set of background sounds
@@ -279,8 +282,9 @@ def _events(
                 side.samples,
                 side.spans,
                 limits=data.line,
+                hold_limits=data.hold,
                 role=role if lanes.layout == "stereo" else None,
-                others=everybody,
+                others=[*everybody, *lanes.announced],
             )
         )
     music = [(e.start_s, e.end_s) for e in events if e.kind == "hold"]
@@ -294,7 +298,7 @@ def _snr(sides: dict[Role, _Side], lanes: Lanes) -> dict[Role, float | None]:
     result: dict[Role, float | None] = {}
     for role, side in sides.items():
         others = [span for r, other in sides.items() if r != role for span in other.spans]
-        ratio = speech_to_noise_db(side.samples, side.spans, others=others)
+        ratio = speech_to_noise_db(side.samples, side.spans, others=[*others, *lanes.announced])
         result[role] = None if ratio is None else round(ratio, 2)
     return result
 

@@ -59,6 +59,8 @@ class Lanes:
     layout : {"stereo", "mono"}
     hold : tuple of (channel, spans)
         Music and tones, taken out of the lanes.
+    announced : tuple of spans
+        Recorded announcements, taken out of the lanes (`pipeline.hearing.announcements`).
     notes : tuple of str
         See `pipeline.records.Hearing`.
     """
@@ -68,6 +70,7 @@ class Lanes:
     hold: tuple[tuple[int, tuple[Span, ...]], ...] = ()
     notes: tuple[str, ...] = ()
     diarizer: Diarizer | None = None
+    announced: tuple[Span, ...] = ()
 
 
 def _length(spans: Iterable[Span]) -> float:

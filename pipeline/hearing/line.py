@@ -6,13 +6,11 @@ Samples are float32 mono at 16 kHz. Levels are dBFS; a ratio is in dB. Spans are
 ``(start_s, end_s)``. Sounds outside speech only: what is behind somebody's words cannot be
 told apart from them here.
 
-Table of contents: `speech_to_noise_db`, `clipped_share`, `tonal_frames`,
-`hold_spans`, `background_events`, `complement`.
+Table of contents: `speech_to_noise_db`, `clipped_share`, `hold_spans`, `background_events`, `complement`.
 
 References
 ----------
 .. [1] 一(三)1: 通话时背景音不可被客户感知.
-.. [2] Peeters 2004, spectral flatness and stability as marks of tonal sound.
 """
 
 from __future__ import annotations
@@ -23,19 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.hearing.channels import FRAME_S, frame_levels_db, noise_floor_db, smoothed_levels_db, spans_of
-from pipeline.hearing.conversation import LineLimits
+from pipeline.hearing.conversation import HoldLimits, LineLimits
+from pipeline.hearing.hold import held_sounds
 from pipeline.hearing.turns import merged
-from pipeline.ports import SAMPLE_RATE_HZ, Samples
+from pipeline.ports import Samples
 from pipeline.records import Event, Role
 
 Span = tuple[float, float]
 _EDGE_S = 0.15
-_WINDOW = 1024
-_HOP = 512
-_STEADY = 4  # frames either side (128 ms) over which a peak must stay
-_PEAKS = 12
-_TONAL_WINDOW_S = 2.0
-_RING_GAP_S = 4.5  # 回铃音 sounds 1 s and pauses 4 s
 
 
 def complement(spans: Iterable[Span], duration_s: float, *, edge_s: float = 0.0) -> list[Span]:
@@ -142,59 +135,9 @@ def clipped_share(samples: Samples, *, limits: LineLimits) -> float:
     return total / flat.size if flat.size else 0.0
 
 
-def tonal_frames(samples: Samples) -> NDArray[np.float64]:
-    """How tonal each 32 ms frame is: share of its energy in few narrow peaks that stay where they are.
-
-    Parameters
-    ----------
-    samples : ndarray, shape (n,)
-
-    Returns
-    -------
-    ndarray, shape (frames,)
-        In [0, 1]. Tones and music are near 1; the harmonics of a voice move and score low.
-
-    Examples
-    --------
-    >>> time = np.arange(32000) / 16000
-    >>> bool(np.median(tonal_frames(np.sin(2 * np.pi * 450 * time).astype(np.float32))) > 0.8)
-    True
-    >>> hiss = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
-    >>> bool(np.median(tonal_frames(hiss)) < 0.3)
-    True
-    """
-    if len(samples) < _WINDOW:
-        return np.zeros(0)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
-    band = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)[:, 19:220]) ** 2
-    padded = np.pad(band, ((_STEADY, _STEADY), (0, 0)), mode="edge")
-    steady = np.minimum(np.minimum(padded[: -2 * _STEADY], padded[2 * _STEADY :]), band)
-    peaks = np.partition(steady, -_PEAKS, axis=1)[:, -_PEAKS:].sum(axis=1)
-    share: NDArray[np.float64] = peaks / (band.sum(axis=1) + 1e-9)
-    return share
-
-
-def hold_spans(samples: Samples, *, limits: LineLimits) -> list[Span]:
+def hold_spans(samples: Samples, *, limits: HoldLimits) -> list[Span]:
     """Hold music, ring-back and tones (彩铃、等待音), even where a detector took them for speech."""
-    share = tonal_frames(samples)
-    if not share.size:
-        return []
-    levels = frame_levels_db(samples)
-    hop_s = _HOP / SAMPLE_RATE_HZ
-    at = np.minimum((np.arange(len(share)) * hop_s / FRAME_S).astype(int), len(levels) - 1)
-    loud = smoothed_levels_db(levels)[at] > max(noise_floor_db(levels) + 6.0, -60.0)
-    width = int(_TONAL_WINDOW_S / hop_s)
-    weight = np.convolve(loud.astype(float), np.ones(width), mode="same")
-    mean = np.convolve(np.where(loud, share, 0.0), np.ones(width), mode="same") / np.maximum(weight, 1.0)
-    mask = (mean >= limits.tonal_share) & (weight >= 0.3 * width)
-    joined: list[Span] = []
-    for start_s, end_s in merged(spans_of(mask, frame_s=hop_s), gap_s=1.0):
-        quiet = joined and not loud[int(joined[-1][1] / hop_s) : int(start_s / hop_s)].mean() > 0.2
-        if quiet and start_s - joined[-1][1] <= _RING_GAP_S:
-            joined[-1] = (joined[-1][0], end_s)
-        else:
-            joined.append((start_s, end_s))
-    return [(a, b) for a, b in joined if b - a >= limits.hold_min_s]
+    return [(held.start_s, held.end_s) for held in held_sounds(samples, limits=limits)]
 
 
 def background_events(
@@ -202,6 +145,7 @@ def background_events(
     speech: Sequence[Span],
     *,
     limits: LineLimits,
+    hold_limits: HoldLimits,
     role: Role | None = None,
     others: Sequence[Span] = (),
 ) -> tuple[Event, ...]:
@@ -217,14 +161,16 @@ def background_events(
     Returns
     -------
     tuple of Event
-        Sorted by start. ``confidence`` grows with the level above the floor.
+        Sorted by start. ``text`` of a hold says what it is (`pipeline.hearing.hold`); the ``confidence`` of
+        noise grows with the level above the floor.
     """
     levels = frame_levels_db(samples)
     duration_s = len(levels) * FRAME_S
-    hold = hold_spans(samples, limits=limits)
-    between = _mask(complement([*speech, *others, *hold], duration_s, edge_s=_EDGE_S), len(levels))
+    hold = held_sounds(samples, limits=hold_limits)
+    away = [*speech, *others, *((held.start_s, held.end_s) for held in hold)]
+    between = _mask(complement(away, duration_s, edge_s=_EDGE_S), len(levels))
     spoken = levels[_mask(speech, len(levels))]
-    events = [Event("hold", a, b, role) for a, b in hold]
+    events = [Event("hold", held.start_s, held.end_s, role, held.kind) for held in hold]
     if between.any() and spoken.size:
         floor = noise_floor_db(levels[between])
         bar = max(floor + limits.noise_above_db, _mean_db(spoken) - limits.noise_below_speech_db)

@@ -145,3 +145,37 @@ def test_one_empty_channel_is_diarized(lexicon: HearingLexicon) -> None:
     )
     assert heard.layout == "mono"
     assert "one_sided" in heard.notes
+
+
+def test_ring_back_and_announcement_are_nobodys_words(lexicon: HearingLexicon) -> None:
+    """Two rings, a menu, then the call: turns, talk time and dead air are those of the call."""
+    from models.fake import FakeTurn
+
+    time = np.arange(30 * 8000) / 8000
+    rings = 0.1 * np.sin(2 * np.pi * 450 * time) * (time % 5 < 1.0) * (time < 6.5)
+    agent = voice(30, [(8.0, 12.0), (16.0, 19.0), (25.0, 28.0)], pitch_hz=210, seed=1) + rings
+    customer = voice(30, [(20.0, 24.0)], pitch_hz=120, seed=2)
+    script = {
+        30.0: [
+            FakeTurn(8.0, 10.0, "欢迎致电安和保险"),
+            FakeTurn(10.0, 12.0, "人工服务请按零"),
+            FakeTurn(16.0, 19.0, "您好请问有什么可以帮您"),
+            FakeTurn(20.0, 24.0, "你好我想查一下我的保单"),
+            FakeTurn(25.0, 28.0, "好的请您稍等"),
+        ]
+    }
+    heard = hear(
+        recording(agent.astype(np.float32), customer),
+        make_call(agent_channel=0),
+        recognizer=FakeRecognizer(script),
+        diarizer=never,
+        lexicon=lexicon,
+        recording_sha256="ab",
+    )
+    said = [t.text for t in heard.turns if t.role == "agent"]
+    assert said[0].startswith("您好")
+    assert not any("请按" in text for text in said)
+    held = {e.text: (e.start_s, e.end_s) for e in heard.events if e.kind == "hold"}
+    assert set(held) == {"ring_back", "announcement"}
+    assert held["announcement"] == (pytest.approx(8.0, abs=0.3), pytest.approx(12.0, abs=0.3))
+    assert not [e for e in heard.events if e.kind == "dead_air"]

@@ -68,7 +68,7 @@ def test_clipping_counts_runs_only() -> None:
 
 def test_music_is_hold_and_rustling_is_noise() -> None:
     sound = placed((1.0, hiss(3, -25, seed=2)), (6.0, melody(6)), (14.0, hiss(2.5, -35, seed=3)))
-    events = background_events(sound, [(1.0, 4.0)], limits=DATA.line, role="agent")
+    events = background_events(sound, [(1.0, 4.0)], limits=DATA.line, hold_limits=DATA.hold, role="agent")
     assert [e.kind for e in events] == ["hold", "noise"]
     hold, noise = events
     assert hold.start_s == pytest.approx(6.0, abs=1.0)
@@ -80,14 +80,17 @@ def test_music_is_hold_and_rustling_is_noise() -> None:
 def test_ring_back_is_one_hold() -> None:
     time = np.arange(RATE) / RATE
     tone = (0.1 * np.sin(2 * np.pi * 450 * time)).astype(np.float32)
-    spans = hold_spans(placed((1.0, tone), (6.0, tone), (11.0, tone)), limits=DATA.line)
+    spans = hold_spans(placed((1.0, tone), (6.0, tone), (11.0, tone)), limits=DATA.hold)
     assert len(spans) == 1
     assert spans[0][0] == pytest.approx(1.0, abs=0.7)
     assert spans[0][1] == pytest.approx(12.0, abs=0.7)
 
 
 def test_hiss_is_neither() -> None:
-    assert background_events(placed((1.0, hiss(3, -25))), [(1.0, 4.0)], limits=DATA.line) == ()
+    assert (
+        background_events(placed((1.0, hiss(3, -25))), [(1.0, 4.0)], limits=DATA.line, hold_limits=DATA.hold)
+        == ()
+    )
 
 
 def test_complement_keeps_away_from_edges() -> None:
