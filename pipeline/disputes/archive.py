@@ -11,9 +11,10 @@ Table of contents: `ArchivedRulebook`, `archive_rulebook`, `archived_rulebooks`,
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -83,9 +84,10 @@ def archive_rulebook(
         files = {name: path.read_bytes() for path, name in _files(folder or shipped_folder())}
         if _load(tuple(sorted(files.items()))).hash != book.hash:
             raise ResultsError(f"{folder or shipped_folder()}: changed while it was archived; repeat")
-        rows += [_row(book, name, content, None) for name, content in sorted(files.items())]
+        digest = _digest(files)
+        rows += [_row(book, name, content, None, digest) for name, content in sorted(files.items())]
     if in_force_from is not None and (known is None or known.in_force_from is None):
-        rows.append(_row(book, "", b"", in_force_from))
+        rows.append(_row(book, "", b"", in_force_from, ""))
     if rows:
         store.append(
             {None: pa.Table.from_pylist([dict(row) for row in rows], schema=schema_of(TABLE))}, TABLE
@@ -128,23 +130,25 @@ def rulebook_by_hash(store: Store, rulebook_hash: str, *, current: Path | None =
     ResultsError
         The archived files were changed: they no longer give the hash they stand under.
     """
-    table = store.read(TABLE, columns=("rulebook_hash", "file", "content"), latest=False)
-    files = {
-        row["file"]: row["content"]
-        for row in table.to_pylist()
+    columns = ("rulebook_hash", "file", "content", "files_sha256")
+    rows = [
+        row
+        for row in store.read(TABLE, columns=columns, latest=False).to_pylist()
         if row["rulebook_hash"] == rulebook_hash and row["file"]
-    }
-    if files:
+    ]
+    if rows:
+        files = {row["file"]: row["content"] for row in rows}
+        if {row["files_sha256"] for row in rows} != {_digest(files)}:
+            raise ResultsError(
+                f"{store.place}: the archived files of rulebook {rulebook_hash[:12]} were changed; restore "
+                f"{TABLE}/ from a backup"
+            )
         try:
             book = _load(tuple(sorted(files.items())))
         except RulebookError:  # written for another version of the code; its verdicts stay, it judges no more
             return None
-        if book.hash != rulebook_hash:
-            raise ResultsError(
-                f"{store.place}: the archived files of rulebook {rulebook_hash[:12]} give the hash "
-                f"{book.hash[:12]}; they were changed, restore {TABLE}/ from a backup"
-            )
-        return book
+        # Other code may count other files into the hash; these are the files that it was given to.
+        return replace(book, hash=rulebook_hash)
     book = load_rulebook(current)
     return book if book.hash == rulebook_hash else None
 
@@ -189,14 +193,22 @@ def rules_of_day(
     return book
 
 
-def _row(book: Rulebook, file: str, content: bytes, day: date | None) -> Mapping[str, Any]:
+def _row(book: Rulebook, file: str, content: bytes, day: date | None, digest: str) -> Mapping[str, Any]:
     return {
         "rulebook_hash": book.hash,
         "rulebook_version": book.version,
         "file": file,
         "content": content,
+        "files_sha256": digest,
         "in_force_from": day,
     }
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=8)

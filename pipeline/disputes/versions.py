@@ -1,23 +1,29 @@
 """One stored version of a call's score, whole: what was heard, what was decided, by which rules.
 
-Table of contents: `Version`, `load_versions`, `load_version`, `version_numbers`.
+Table of contents: `Version`, `load_versions`, `load_version`, `latest_versions`, `version_numbers`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.disputes.archive import rulebook_by_hash
 from pipeline.errors import InputError, ResultsError
 from pipeline.judging.rulebook import Rulebook
 from pipeline.records import CallRecord, Event, Evidence, Hearing, Judgement, Measures, Verdict
 from pipeline.results.store import Store
-from pipeline.results.stored import stored_hearing
+from pipeline.results.stored import stored_hearing, stored_hearings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_Key = tuple[str, int]
+Books = dict[str, Rulebook | None]
 
 _VERDICT_COLUMNS = (
     "rule_id", "clause", "name_zh", "verdict", "due", "met", "weight", "points", "severity", "confidence",
@@ -115,45 +121,82 @@ def load_versions(
             + ", ".join(map(str, there))
         )
     tables = {
-        name: _by_version(store, name, call_id) for name in ("scores", "verdicts", "events", "hearings")
+        name: _by_version(store.read(name, call_ids=[call_id], latest=False))
+        for name in ("scores", "verdicts", "events", "hearings")
     }
-    books: dict[str, Rulebook | None] = {}
-    found: list[Version] = []
-    for number in wanted if numbers is not None else there:
-        scores, heard = tables["scores"].get(number, []), tables["hearings"].get(number, [])
-        if not scores or not heard:
-            raise ResultsError(f"{store.place}: version {number} of call {call_id} is incomplete; restore it")
-        score = scores[-1]
-        key = score["rulebook_hash"]
-        if key not in books:
-            books[key] = rulebook_by_hash(store, key, current=current)
-        hearing, call = stored_hearing(store, call_id, number)
-        found.append(
-            Version(
-                number=number,
-                call=call,
-                hearing=hearing,
-                judgement=_judgement(
-                    score, tables["verdicts"].get(number, []), tables["events"].get(number, [])
-                ),
-                rulebook=books[key],
-                receipt=score["receipt"],
-                receipt_inputs=score["receipt_inputs"],
-                scored_at=score["scored_at"],
-                scored_by=score["scored_by"],
-                reason=score["reason"],
-                recording_uri=heard[-1]["recording_uri"],
-                recording_size_bytes=heard[-1]["recording_size_bytes"],
-                recording_stamp=heard[-1]["recording_stamp"],
-            )
+    books: Books = {}
+    return [
+        _version(
+            store,
+            tables,
+            (call_id, number),
+            stored_hearing(store, call_id, number),
+            books=books,
+            current=current,
         )
-    return found
+        for number in wanted
+    ]
 
 
-def _by_version(store: Store, table: str, call_id: str) -> dict[int, list[dict[str, Any]]]:
-    grouped: dict[int, list[dict[str, Any]]] = {}
-    for row in store.read(table, call_ids=[call_id], latest=False).to_pylist():
-        grouped.setdefault(int(row["version"]), []).append(row)
+def latest_versions(store: Store, day: str | None, *, current: Path | None = None) -> Iterator[Version]:
+    """The latest version of every call of one day, the day's tables read once.
+
+    Parameters
+    ----------
+    store : Store
+    day : str or None
+        A partition (``2026-03-10``).
+    current : Path, optional
+    """
+    tables = {
+        name: _by_version(store.read(name, dates=[day]))
+        for name in ("scores", "verdicts", "events", "hearings")
+    }
+    numbers = dict(tables["hearings"].keys())
+    books: Books = {}
+    for hearing, call in stored_hearings(store, dates=[day]):
+        key = (call.call_id, numbers[call.call_id])
+        yield _version(store, tables, key, (hearing, call), books=books, current=current)
+
+
+def _version(
+    store: Store,
+    tables: Mapping[str, Mapping[_Key, list[dict[str, Any]]]],
+    key: _Key,
+    heard: tuple[Hearing, CallRecord],
+    *,
+    books: Books,
+    current: Path | None,
+) -> Version:
+    scores, hearings = tables["scores"].get(key, []), tables["hearings"].get(key, [])
+    if not scores or not hearings:
+        raise ResultsError(f"{store.place}: version {key[1]} of call {key[0]} is incomplete; restore it")
+    score, row = scores[-1], hearings[-1]
+    book = score["rulebook_hash"]
+    if book not in books:
+        books[book] = rulebook_by_hash(store, book, current=current)
+    hearing, call = heard
+    return Version(
+        number=key[1],
+        call=call,
+        hearing=hearing,
+        judgement=_judgement(score, tables["verdicts"].get(key, []), tables["events"].get(key, [])),
+        rulebook=books[book],
+        receipt=score["receipt"],
+        receipt_inputs=score["receipt_inputs"],
+        scored_at=score["scored_at"],
+        scored_by=score["scored_by"],
+        reason=score["reason"],
+        recording_uri=row["recording_uri"],
+        recording_size_bytes=row["recording_size_bytes"],
+        recording_stamp=row["recording_stamp"],
+    )
+
+
+def _by_version(table: pa.Table) -> dict[_Key, list[dict[str, Any]]]:
+    grouped: dict[_Key, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        grouped.setdefault((row["call_id"], int(row["version"])), []).append(row)
     return grouped
 
 

@@ -52,7 +52,7 @@ def receipt_inputs(call: CallRecord, hearing: Hearing, judgement: Judgement) -> 
     """
     return _canonical(
         {
-            "receipt": 1,
+            "receipt": 2,
             "call_id": call.call_id,
             "call_record_sha256": record_hash(call),
             "recording_sha256": hearing.recording_sha256,
@@ -127,8 +127,26 @@ def _record_hash(record: Any, *, leave_out: frozenset[str] = frozenset()) -> str
 
 
 def _fields(record: Any, leave_out: frozenset[str] = frozenset()) -> dict[str, Any]:
-    names = (field.name for field in dataclasses.fields(record))
-    return {name: getattr(record, name) for name in names if name not in leave_out}
+    """A record's fields, those at their defaults left out.
+
+    So a field that a later release adds, and that an old record cannot have, does not change the
+    hash of what was stored before.
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if field.name in leave_out:
+            continue
+        if field.default is not dataclasses.MISSING and _is(value, field.default):
+            continue
+        if field.default_factory is not dataclasses.MISSING and _is(value, field.default_factory()):
+            continue
+        found[field.name] = value
+    return found
+
+
+def _is(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and bool(value == default)
 
 
 def _encode(value: Any) -> Any:

@@ -328,6 +328,7 @@ _RULEBOOKS = (
     Column("rulebook_version", _TEXT, _TEXT_UNIT, "Version of the rulebook", "规则版本"),
     Column("file", _TEXT, "path", "File of the rulebook; empty in a row that only dates it", "文件"),
     Column("content", pa.binary(), "bytes", "The file's bytes", "内容"),
+    Column("files_sha256", _TEXT, _SHA, "Hash over names and bytes of all its files", "文件哈希"),
     Column(
         "in_force_from",
         pa.date32(),

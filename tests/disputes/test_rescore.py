@@ -150,7 +150,7 @@ def test_a_tampered_archive_is_refused(store, tmp_path):
     from pipeline.results.schemas import schema_of
 
     pq.write_table(pa.Table.from_pylist(rows, schema=schema_of("rulebooks")), path, write_page_checksum=True)
-    with pytest.raises(ResultsError, match="they were changed"):
+    with pytest.raises(ResultsError, match="were changed"):
         rulebook_by_hash(Store.open(tmp_path / "results"), shipped().hash)
 
 

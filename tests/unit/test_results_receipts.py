@@ -1,12 +1,12 @@
 """Receipts: equal for equal inputs, different for any difference that can move a score."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
 import pytest
 
-from pipeline.records import ModelId, Turn, Word
+from pipeline.records import ModelId, PhraseEvidence, Turn, Word
 from pipeline.results import Store, stored_hearing
 from pipeline.results.receipts import (
     code_version,
@@ -52,6 +52,7 @@ CHANGES = {
     "models": (ModelId("other", "asr", "00"),),
     "settings_hash": "00",
     "notes": (),
+    "phrases": (PhraseEvidence("greeting", "agent", 0.0, 1.0, "您好", -0.1, -0.5, 0.9),),
 }
 
 
@@ -94,3 +95,21 @@ def test_code_version_names_release_and_sources():
     version, _, sources = code_version().partition("+")
     assert version != "absent"
     assert len(sources) == 12
+
+
+def test_a_field_that_a_later_release_adds_moves_no_old_hash():
+    """What a record has at its default is not hashed, so a field it never had is no difference."""
+
+    @dataclass(frozen=True)
+    class Old:
+        text: str
+
+    @dataclass(frozen=True)
+    class New:
+        text: str
+        more: tuple[str, ...] = ()
+        mood: str | None = None
+
+    assert judgement_hash(Old("您好")) == judgement_hash(New("您好"))
+    assert judgement_hash(New("您好", ("x",))) != judgement_hash(New("您好"))
+    assert judgement_hash(New("您好", mood="")) != judgement_hash(New("您好"))
