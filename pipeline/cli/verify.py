@@ -38,6 +38,7 @@ class Request:
     anchors: tuple[Path, ...] = ()
     known_head: str | None = None
     audits: tuple[Path, ...] = ()
+    heard_again: tuple[str, ...] = ()
 
 
 def audit_part(request: Request) -> Part:
@@ -81,7 +82,53 @@ def audit_part(request: Request) -> Part:
     return Part("audit", "\n".join(lines), None, figures)
 
 
-PARTS: list[Callable[[Request], Part]] = [audit_part]
+def scores_part(request: Request) -> Part:
+    """Derive the stored scores again from what was heard."""
+    from dataclasses import asdict
+
+    from pipeline.disputes.recheck import check_scores
+    from pipeline.results.store import Store
+
+    found = check_scores(Store.open(request.results), current=request.settings.rulebook)
+    figures = asdict(found)
+    problem = figures.pop("problem")
+    line = f"{found.versions} stored versions: {found.derived} derived again to the byte"
+    if found.by_other_code:
+        line += f", {found.by_other_code} by other code with the same verdicts"
+    if found.diverging_count:
+        line += (
+            f", {found.diverging_count} by other code, which decided otherwise than this one "
+            f"(first: {'; '.join(found.diverging)})"
+        )
+    if found.without_rulebook:
+        line += f", {found.without_rulebook} whose rulebook is not archived (their hashes hold)"
+    return Part("scores", line, problem, figures)
+
+
+def audio_part(request: Request) -> Part:
+    """Hear the named calls again and compare with what is stored."""
+    from pipeline.disputes.recheck import check_audio
+
+    lines: list[str] = []
+    figures: dict[str, Any] = {}
+    for call_id in request.heard_again:
+        found = check_audio(request.settings, call_id)
+        figures[call_id] = {
+            "version": found.version,
+            "identical": found.identical,
+            "flips": found.flips,
+            "score_difference": found.score_difference,
+        }
+        if found.problem is not None:
+            return Part("audio", f"{call_id}: heard again, differs", found.problem, figures)
+        same = "the same to the byte" if found.identical else "within the stated tolerance"
+        lines.append(f"{call_id} version {found.version}: heard again, {same}")
+    return Part(
+        "audio", "\n".join(lines) or "no call was asked to be heard again (--from-audio)", None, figures
+    )
+
+
+PARTS: list[Callable[[Request], Part]] = [audit_part, scores_part, audio_part]
 """What is checked, in this order; further parts are added to this list."""
 
 
@@ -108,14 +155,35 @@ def verify(
             "--known-head", metavar="SEQ:HASH", help="Head an earlier check printed; must be there."
         ),
     ] = None,
+    from_audio: Annotated[
+        list[str] | None,
+        typer.Option("--from-audio", metavar="CALL_ID", help="Hear this call again, too; repeatable."),
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", metavar="KEY", help="With --from-audio: the secret key.")
+    ] = None,
+    recordings: Annotated[
+        str | None, typer.Option("--recordings", metavar="RECORDINGS", help="Default: where they were heard.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="With --from-audio: the recogniser that was used.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Check the audit chain and derive scores again; name the first thing that does not match."""
     from pipeline.settings import load_settings
 
-    settings, _ = load_settings({"results": results})
+    settings, _ = load_settings(
+        {"results": results, "identity": identity, "recordings": recordings, "model": model}
+    )
     request = Request(
-        results, settings, tuple(audit_key or ()), tuple(anchor or ()), known_head, tuple(audit or ())
+        results,
+        settings,
+        tuple(audit_key or ()),
+        tuple(anchor or ()),
+        known_head,
+        tuple(audit or ()),
+        tuple(from_audio or ()),
     )
     parts: list[Part] = []
     for check in PARTS:
