@@ -6,6 +6,7 @@ Table of contents: `AuditPlace`, `audit_place`; `opening`, `record_opening`, `re
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ PURPOSES: tuple[str, ...] = (
 """Why something is opened; a free text beside it (``why``) says more."""
 THINGS: tuple[str, ...] = ("recording", "transcript", "unmasked transcript")
 _CALLS_PER_RECORD = 500
+_MAX_LISTED = 5000
 _MAX_TEXT = 500
 
 
@@ -158,7 +160,8 @@ def record_opening(
 ) -> None:
     """Record that calls are about to be opened; parameters as of `opening`.
 
-    Several calls that are opened together stand in one record for each 500 of them.
+    Several calls that are opened together stand in one record for each 500 of them; above 5000 their number
+    and the sha256 of their sorted ids (one a line).
     """
     if purpose not in PURPOSES:
         raise InputError(f"purpose {purpose!r} is unknown; expected one of: {', '.join(PURPOSES)}")
@@ -169,6 +172,9 @@ def record_opening(
         common["why"] = why[:_MAX_TEXT]
     if isinstance(call_ids, str):
         events = [{**common, "call_id": call_ids}]
+    elif len(call_ids) > _MAX_LISTED:
+        digest = hashlib.sha256("\n".join(sorted(call_ids)).encode()).hexdigest()
+        events = [{**common, "calls": len(call_ids), "call_ids_sha256": digest}]
     else:
         events = [
             {**common, "call_ids": list(call_ids[start : start + _CALLS_PER_RECORD])}
@@ -253,8 +259,6 @@ def _writable(folder: Path) -> bool:
 
 
 def _own_folder(place: str) -> Path:
-    import hashlib
-
     from platformdirs import user_state_path
 
     return user_state_path("zhijian") / "audit" / hashlib.sha256(place.encode()).hexdigest()[:16]

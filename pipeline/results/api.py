@@ -11,6 +11,7 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pipeline.audit import AuditPlace, audit_place, record_opening, record_refusal
 from pipeline.errors import AccessRefusedError, InputError, ResultsError
 from pipeline.results.labels import labels, units
 from pipeline.results.store import Store
@@ -106,7 +107,7 @@ def load(
         reading = partial(store.read, table, dates=days, call_ids=restricted, latest=latest)
         added = () if columns is None or not record else ("call_id", "version")
         names = None if columns is None else list(dict.fromkeys([*columns, *added]))
-        found, withheld = _as_far_as_allowed(reading, table, names)
+        found, withheld = _as_far_as_allowed(store, reading, table, names)
     frame = _frame(found)
     if record:
         frame = _with_record(frame, store, table, [record] if isinstance(record, str) else record, days)
@@ -116,18 +117,31 @@ def load(
     return frame
 
 
+def _audit(store: Store) -> AuditPlace:
+    from pipeline.settings import load_settings
+
+    return audit_place(load_settings()[0], results=store.place)
+
+
 def _as_far_as_allowed(
-    reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None
+    store: Store, reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None
 ) -> tuple[pa.Table, tuple[str, ...]]:
     """Read all columns; if some need a key that is not at hand, the others, and empty ones in their place."""
     from pipeline.results.schemas import TABLES, schema_of, with_partition
 
+    closed = tuple(column.name for column in TABLES[table] if column.access != "open")
+    named = columns is not None and bool(set(columns) & set(closed))
     try:
-        return reading(columns=columns), ()
-    except AccessRefusedError:
-        closed = tuple(column.name for column in TABLES[table] if column.access != "open")
-        if columns is not None and set(columns) & set(closed):
+        found = reading(columns=columns)
+    except AccessRefusedError as error:
+        if named:
+            record_refusal(None, error, at=_audit(store), purpose="notebook", what="transcript")
             raise
+    else:
+        if closed and (columns is None or named) and found.num_rows:
+            ids = sorted(set(found["call_id"].to_pylist())) if "call_id" in found.column_names else []
+            record_opening(ids or ["?"], at=_audit(store), purpose="notebook", what="transcript")
+        return found, ()
     import pyarrow as pa
 
     whole = with_partition(schema_of(table))
