@@ -16,6 +16,8 @@ from typing import Literal, NamedTuple
 from pipeline.judging.lexfile import LexiconFile
 
 Decision = Literal["hit", "near", "miss"]
+# How much of `worst` doubt does not excuse, per unit of cost beyond mishearing.
+_NOT_EXCUSED = 2.0
 METHODS = ("logistic",)
 
 
@@ -37,8 +39,9 @@ class Features(NamedTuple):
         ``unlike_share`` over the phrase weight in syllables: two syllables written otherwise are
         another word more often than eight are.
     doubtful : float
-        ``worst`` times the recogniser's doubt, 1 - mean probability of the words the hit lies in: where
-        it was unsure, a wrong word is less of a proof that another one was said.
+        What mishearing explains of ``worst``, times the recogniser's doubt, 1 - mean probability of the words
+        the hit lies in: where it was unsure, a wrong word that keeps something of the sounds is less of a
+        proof that another one was said.
     strange_share : float
         Cost beyond what mishearing explains (`pipeline.judging.matching.Alignment.strange`) per syllable of
         the phrase: a misheard word keeps something of its sounds, another word does not.
@@ -66,8 +69,9 @@ def features(
     """Features from an alignment's counts; costs and weight in syllables."""
     length = max(weight, 0.5)
     share = unlike / syllables if syllables else 0.0
+    excused = max(0.0, worst - _NOT_EXCUSED * strange)
     return Features(
-        cost / length, worst, log(length), share, share / length, worst * word_doubt, strange / length
+        cost / length, worst, log(length), share, share / length, excused * word_doubt, strange / length
     )
 
 
