@@ -3,16 +3,18 @@
 Which places to ask about comes from outside (`pipeline.judging.questions`), as a function handed to `hear`;
 how the answers count is decided while judging. Here the recogniser is asked and nothing else.
 
-Table of contents: `Questioner`, `phrase_evidence`.
+Table of contents: `Questioner`, `phrase_evidence`, `asked_later`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.ports import PhraseListener, PhraseQuery, Recognizer, Samples
-from pipeline.records import CallRecord, PhraseEvidence, PhraseQuestion, Role, Turn
+from pipeline.hearing.audio import Recording, to_16k
+from pipeline.ports import SAMPLE_RATE_HZ, PhraseListener, PhraseQuery, Recognizer, Samples
+from pipeline.records import CallRecord, Hearing, PhraseEvidence, PhraseQuestion, Role, Turn
 
 Questioner = Callable[[Sequence[Turn], CallRecord], Sequence[PhraseQuestion]]
 """From the turns of a call to the places where its audio should be asked about a phrase."""
@@ -57,3 +59,49 @@ def phrase_evidence(
                     alike=one.alike[best],
                 )
     return tuple(answered[at] for at in sorted(answered))
+
+
+def asked_later(
+    audio: Recording, hearing: Hearing, questions: Sequence[PhraseQuestion], recognizer: Recognizer
+) -> Hearing:
+    """Ask the audio of a stored call about phrases that its rulebook did not know when it was heard.
+
+    Parameters
+    ----------
+    audio : Recording
+        The recording that was heard.
+    hearing : Hearing
+        What is stored of it.
+    questions : sequence of PhraseQuestion
+        From `pipeline.judging.questions.questions_about`, over the turns of ``hearing``.
+    recognizer : Recognizer
+
+    Returns
+    -------
+    Hearing
+        With the new answers beside the old ones; an answer about the same phrase and place is replaced.
+    """
+    channels = to_16k(audio)
+    samples: dict[Role, Samples] = {
+        role: _channel_of(channels, hearing.turns, role) for role in {turn.role for turn in hearing.turns}
+    }
+    answers = {(a.phrase, a.role, a.start_s, a.end_s): a for a in hearing.phrases}
+    for answer in phrase_evidence(questions, samples, recognizer):
+        answers[answer.phrase, answer.role, answer.start_s, answer.end_s] = answer
+    ordered = sorted(answers.values(), key=lambda one: (one.start_s, one.phrase, one.spelling))
+    return replace(hearing, phrases=tuple(ordered))
+
+
+def _channel_of(channels: Samples, turns: Sequence[Turn], role: Role) -> Samples:
+    """The channel that is loudest while a role speaks."""
+
+    def energy(channel: Samples) -> float:
+        cuts = [
+            channel[round(t.start_s * SAMPLE_RATE_HZ) : round(t.end_s * SAMPLE_RATE_HZ)]
+            for t in turns
+            if t.role == role
+        ]
+        return float(sum((cut.astype("float64") ** 2).sum() for cut in cuts))
+
+    loudest: Samples = max(channels, key=energy)
+    return loudest

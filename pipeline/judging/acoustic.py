@@ -91,7 +91,7 @@ def read_acoustic(source: Source) -> AcousticModel:
     ask, weights, limits = (fields.table(name) for name in ("ask", "weights", "limits"))
     model = AcousticModel(
         ask_below=ask.number("below", low=0.0, high=1.0),
-        ask_alike=ask.number("alike", low=0.0, high=1.0),
+        ask_alike=ask.number("sounds_alike", low=0.0, high=1.0),
         ask_most=int(ask.number("most", low=0, high=20)),
         bias=weights.number("bias", low=-100, high=100),
         c_rel=weights.number("c_rel", low=-100, high=100),

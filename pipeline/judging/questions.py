@@ -33,10 +33,8 @@ from rapidfuzz.distance import Indel
 from pipeline.judging.case import Case
 from pipeline.judging.lexicon import Lexicon, PhraseSet
 from pipeline.judging.matching import BREAK, Alignment
-from pipeline.judging.patterns import Literal
 from pipeline.judging.phonetics import Sounds
 from pipeline.judging.phrases import Pattern, sighted
-from pipeline.judging.search import Branch
 from pipeline.judging.wordings import Found, Wording
 from pipeline.records import ROLES, CallRecord, Hearing, PhraseQuestion, Role, Turn
 
@@ -160,12 +158,16 @@ def _said(case: Case, pattern: Pattern, role: Role) -> Iterator[tuple[Alignment,
 
 
 def _spelled(case: Case, pattern: Pattern, aligned: Alignment) -> tuple[str, ...]:
-    """The ways to say a pattern that sound most like what was heard; its slots as they were heard."""
+    """The ways to say a pattern that sound most like what was heard.
+
+    None where a slot was filled: what was heard in it is the recogniser's guess at a name or a number, and
+    asking for a guess tells nothing.
+    """
+    if aligned.filled:
+        return ()
     sounds = pattern.model.sounds
-    stream = case.transcript.stream
-    heard = stream[aligned.start : aligned.end]
-    slots = [(type(element), stream[start:end]) for element, start, end in aligned.filled]
-    ways = {way for branch in pattern.branches for way in _ways(branch, slots)}
+    heard = case.transcript.stream[aligned.start : aligned.end]
+    ways = {branch.runs[number].chars for branch in pattern.branches for number in branch.whole}
 
     def distance(way: str) -> float:
         return -_likeness(way, heard, sounds)
@@ -182,20 +184,6 @@ def _likeness(one: str, other: str, sounds: Sounds) -> float:
         for text in (one, other)
     )
     return round(Indel.normalized_similarity(first, second), 4)
-
-
-def _ways(branch: Branch, slots: Sequence[tuple[type, str]]) -> Iterator[str]:
-    """Literal texts of a branch; those with slots only where the same slots were filled."""
-    if not slots:
-        yield from (branch.runs[number].chars for number in branch.whole)
-    for chain in branch.chains:
-        open_ = [link for link in chain.links if not isinstance(link, int | Literal)]
-        if [type(link) for link in open_] != [kind for kind, _ in slots]:
-            continue
-        filled = iter(slots)
-        yield "".join(
-            branch.runs[link].chars if isinstance(link, int) else next(filled)[1] for link in chain.links
-        )
 
 
 def _alike(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, int]]) -> Iterator[_Place]:
