@@ -9,6 +9,7 @@ import typer
 # Importing a module registers its commands; each imports its heavy parts only when called.
 from pipeline.cli import (
     compact,
+    dispute,
     health,
     judge,
     keys,
@@ -24,7 +25,21 @@ from pipeline.cli import (
 from pipeline.cli.app import EXIT_FAILED, app
 from pipeline.errors import ZhijianError
 
-COMMANDS = (compact, health, judge, keys, report, rescore, review, rules, score, show, verify, weights)
+COMMANDS = (
+    compact,
+    dispute,
+    health,
+    judge,
+    keys,
+    report,
+    rescore,
+    review,
+    rules,
+    score,
+    show,
+    verify,
+    weights,
+)
 
 
 def run() -> None:
