@@ -14,6 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
+	@echo "make notebooks  JupyterLab with the notebooks for analysts, in Chinese"
 	@echo "make lint | accuracy | calibrate | bench | bench-hearing | clean"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -34,6 +35,17 @@ demo: models
 	@$(BIN)/zhijian score data_samples/recordings --calls data_samples/calls.csv --out $(RESULTS) --identity $(KEY)
 	@$(BIN)/zhijian show --results $(RESULTS)
 	@$(BIN)/python data_samples/compare_truth.py $(RESULTS)
+
+$(VENV)/.notebooks: $(VENV)/.installed
+	@echo "Adding JupyterLab to $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebooks]'
+	@touch $@
+
+# On the results in ZHIJIAN_RESULTS, else on those of the demo. Outputs are cleared when it ends.
+notebooks: $(VENV)/.notebooks
+	@test -n "$(ZHIJIAN_RESULTS)" || test -d $(RESULTS)/scores || $(MAKE) demo
+	@trap : INT TERM; $(if $(ZHIJIAN_IDENTITY),ZHIJIAN_IDENTITY="$(abspath $(ZHIJIAN_IDENTITY))") \
+	  $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS); $(BIN)/python notebooks/strip.py
 
 lint: env
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Plots that a supervisor can be shown: Chinese, safe for colour-blind eyes, units on the axes.
 
-Table of contents: `COLOURS`, `figure`; `intervals`, `shares`, `histogram`, `heatmap`, `trend`.
+Table of contents: `COLOURS`, `figure`; `intervals`, `shares`, `histogram`, `heatmap`, `trend`,
+`pairs`.
 """
 
 from __future__ import annotations
@@ -174,6 +175,7 @@ def histogram(
         )
     ax.axvline(known.median(), color=COLOURS["bad"], linestyle="--", label=f"中位数 {known.median():.1f}")
     ax.set(xlabel=xlabel, ylabel="通话数（通）")
+    ax.yaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False)
     ax.set_title(title, loc="left")
     return ax
@@ -196,7 +198,11 @@ def heatmap(
     for (row, column), value in _cells(values):
         ax.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8,
                 color="white" if value > 0.55 * top else "black")  # fmt: skip
-    ax.set_xticks(range(table.shape[1]), [str(name) for name in table.columns])
+    slanted = any(len(str(name)) > 4 for name in table.columns)
+    ax.set_xticks(
+        range(table.shape[1]), [str(name) for name in table.columns],
+        rotation=25 if slanted else 0, ha="right" if slanted else "center", rotation_mode="anchor",
+    )  # fmt: skip
     ax.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
     ax.grid(visible=False)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -222,8 +228,45 @@ def trend(groups: pd.DataFrame, *, ylabel: str, xlabel: str = "", title: str = "
                     alpha=0.4, lw=0, label="95% 置信区间")  # fmt: skip
     ax.plot(ordered.index, ordered["value"] * factor, "o-", color=COLOURS["agent"], markersize=4)
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    if str(ordered.index.dtype).startswith("datetime"):
+        from matplotlib import dates
+
+        ax.xaxis.set_major_formatter(dates.DateFormatter("%m-%d"))  # type: ignore[no-untyped-call]
+        ax.set_xlim(ordered.index[0], ordered.index[-1])
     ax.legend(frameon=False)
     ax.set_title(title, loc="left")
+    return ax
+
+
+def pairs(
+    table: pd.DataFrame, *, xlabel: str, title: str = "", names: tuple[str, str] | None = None, ax: Any = None
+) -> Any:
+    """Two shares (0 to 1) a line, joined: what differs between two groups of calls.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Two columns of shares; the first line is drawn on top.
+    xlabel : str
+        With the unit, percent.
+    names : (str, str), optional
+        Of the two columns; by default what they are called.
+    """
+    known = table.dropna()
+    if known.empty or known.shape[1] != 2:
+        return _nothing("没有可比的两组", title, ax)
+    ax = ax if ax is not None else figure(height=1.5 + 0.32 * len(known))
+    one, other = (known.iloc[:, 0] * 100, known.iloc[:, 1] * 100)
+    places = list(range(len(known)))[::-1]
+    ax.hlines(places, one, other, color=COLOURS["grey"], linewidth=1.5)
+    shown = names or (str(known.columns[0]), str(known.columns[1]))
+    ax.plot(one, places, "o", color=COLOURS["bad"], label=shown[0])
+    ax.plot(other, places, "s", color=COLOURS["agent"], label=shown[1])
+    ax.set_yticks(places, [str(name) for name in known.index])
+    ax.set(xlabel=xlabel, ylim=(-0.7, len(known) - 0.3))
+    ax.grid(visible=False, axis="y")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    ax.set_title(title, loc="left", pad=24)
     return ax
 
 

@@ -15,6 +15,9 @@ DEMO = "demo_results"
 def results_folder(*, start: Path | None = None) -> str:
     """Tell which results to look at: the setting ``results`` (ZHIJIAN_RESULTS), else those of the demo.
 
+    A relative path is looked for in the working folder and in those above it: a notebook runs in its
+    own folder, not where it was started.
+
     Parameters
     ----------
     start : Path, optional
@@ -34,7 +37,10 @@ def results_folder(*, start: Path | None = None) -> str:
     settings, origins = load_settings(folder=configured)
     if settings.results is not None:
         from_file = any(origin.name == "results" and origin.origin == CONFIG_FILE for origin in origins)
-        return str(configured / settings.results) if from_file else settings.results
+        places = (configured,) if from_file else folders
+        return next(
+            (str(f / settings.results) for f in places if (f / settings.results).is_dir()), settings.results
+        )
     for folder in folders:
         if (folder / DEMO / "scores").is_dir():
             return str(folder / DEMO)

@@ -126,8 +126,8 @@ class Call:
         Returns
         -------
         IPython.display.Audio
-            A saved notebook would hold the sound: clear its outputs before saving (``make notebooks``
-            does so).
+            A saved notebook holds the sound until its outputs are cleared (``make notebooks`` does so
+            when it ends).
 
         Raises
         ------
