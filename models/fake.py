@@ -18,6 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,12 +43,19 @@ _TOLERANCE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class FakeTurn:
-    """One line of a script: who says what when."""
+    """One line of a script: who says what when, and how the model fails there.
+
+    Attributes
+    ----------
+    fault : {"", "exit", "hang"}
+        ``exit``: the process ends as if the kernel had killed it; ``hang``: the model never answers.
+    """
 
     start_s: float
     end_s: float
     text: str
     speaker: int = 0
+    fault: str = ""
 
 
 Script = Mapping[float, Sequence[FakeTurn]]
@@ -77,6 +87,14 @@ def _turns(script: Script, samples: Samples) -> Sequence[FakeTurn] | None:
     if nearest is None or abs(nearest - duration_s) > _TOLERANCE_S:
         return None
     return script[nearest]
+
+
+def _fail(turns: Sequence[FakeTurn]) -> None:
+    for turn in turns:
+        if turn.fault == "exit":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if turn.fault == "hang":
+            threading.Event().wait()
 
 
 def _covered(turn: FakeTurn, spans_s: Sequence[tuple[float, float]]) -> float:
@@ -127,6 +145,7 @@ class FakeRecognizer:
         """Play back the turns inside ``spans_s``; without a script, one sentence a span."""
         turns = _turns(self.script, samples)
         if turns is not None:
+            _fail(turns)
             return [
                 _segment(turn.start_s, turn.end_s, turn.text)
                 for turn in turns
