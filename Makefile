@@ -10,7 +10,7 @@ KEY    := data_samples/keys/THROWAWAY-recordings.key
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test lint accuracy accuracy-masking calibrate bench bench-hearing env models browser clean
+.PHONY: help demo test lint accuracy accuracy-masking calibrate bench bench-hearing notebooks env models browser soak clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -79,6 +79,9 @@ browser:
 		[ "$$(id -u)" = 0 ] || { echo "run as root: apt-get install chromium fonts-noto-cjk" >&2; exit 1; }; \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; }
 	@chromium --version
+
+soak: env
+	@$(BIN)/python -m tests.faults.killed_nights --kills 1000
 
 clean:
 	rm -rf $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
