@@ -45,7 +45,7 @@ $(VENV)/.notebooks: $(VENV)/.installed
 notebooks: $(VENV)/.notebooks
 	@test -n "$(ZHIJIAN_RESULTS)" || test -d $(RESULTS)/scores || $(MAKE) demo
 	@trap : INT TERM; $(if $(ZHIJIAN_IDENTITY),ZHIJIAN_IDENTITY="$(abspath $(ZHIJIAN_IDENTITY))") \
-	  $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS); $(BIN)/python notebooks/strip.py
+	  $(BIN)/jupyter lab --notebook-dir notebooks --KernelManager.transport=ipc $(ARGS); $(BIN)/python notebooks/strip.py
 
 lint: env
 	@$(BIN)/ruff check .
