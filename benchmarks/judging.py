@@ -207,9 +207,9 @@ def main() -> None:
             for kind, one in previews.items()
         ),
         "",
-        f"Peak memory of the benchmark: {peak_mb:.0f} MB. Calls from the archive have a time for every word, the "
-        "others none. The archive does not enter judging; the spread between its sizes is the noise of the "
-        "machine.",
+        f"Peak memory of the benchmark: {peak_mb:.0f} MB. Calls from the archive have a time for every word, "
+        "the others none. The archive does not enter judging; the spread between its sizes is the noise of "
+        "the machine.",
     ]
     write_section("performance.md", "judging", "\n".join(lines))
     Path(__file__).parents[1].joinpath("docs", "performance.json").write_text(
