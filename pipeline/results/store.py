@@ -337,6 +337,16 @@ class Store:
         self._watched, self._known, self._seen, self._generation = frozenset(), {}, set(), -1
         return done
 
+    def erase(self, call_ids: Collection[str]) -> dict[str, int]:
+        """Delete every row of some calls, in all datasets and versions; rows by dataset.
+
+        For `pipeline.retention` alone, which records each deletion before.
+        """
+        from pipeline.results.erasing import erase
+
+        self._generation = -1
+        return erase(self._storage, call_ids)
+
     # Inside -------------------------------------------------------------------------------------
 
     def _transact(self, work: Callable[[], T]) -> T:
