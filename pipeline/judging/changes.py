@@ -21,7 +21,7 @@ from pipeline.judging.lexicon import Lexicon, MomentKind, PhraseSet
 from pipeline.judging.patterns import alternatives
 from pipeline.judging.phrases import Pattern, compile_pattern, sighted
 from pipeline.judging.rulebook import Rule, Rulebook
-from pipeline.judging.wordings import Wording
+from pipeline.judging.wordings import Wording, sound_codes
 from pipeline.records import Direction
 
 _NO_EFFECT = frozenset({"examples", "file", "line", "reading", "clause_text"})
@@ -75,11 +75,21 @@ class PhraseDiff:
         """Whether any of it stands in a call, however unsure; if not, both versions hear the same."""
         if self.everywhere or any(answer.phrase == self.name for answer in case.hearing.phrases):
             return True  # what the audio answered was asked about some wording of the set
-        index = case.sound_index
-        anywhere = frozenset(range(len(index.segments)))
-        if any(True for wording in self.wordings for _ in index.search(wording, anywhere)):
-            return True
+        if possible := [wording for wording in self.wordings if _may_stand_in(wording, case)]:
+            index = case.sound_index
+            anywhere = frozenset(range(len(index.segments)))
+            if any(True for wording in possible for _ in index.search(wording, anywhere)):
+                return True
         return any(sighted(pattern, case.transcript) for pattern in self.patterns)
+
+
+def _may_stand_in(wording: Wording, case: Case) -> bool:
+    """Whether a pair of sounds that the wording needs stands in a call at all; cheaper than an index."""
+    if wording.masked or not wording.anchors:
+        return True
+    call = case.transcript
+    coded = call.stream.translate(sound_codes(call.model.sounds))
+    return any(anchor in coded for anchor in wording.anchors)
 
 
 def changes(before: Rulebook, after: Rulebook) -> tuple[Change, ...]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import time
 
 from pipeline.judging import conditions as do
+from pipeline.judging import conditions_facts as facts
 from pipeline.judging.calendar_cn import CalendarOverride
 from pipeline.judging.case import Place
 from pipeline.judging.facts import MEASURE_FACTS, RECORD_FACTS
@@ -192,7 +193,7 @@ def _events(fields: Fields, scope: Scope) -> do.Condition:
 def _measure(fields: Fields, scope: Scope) -> do.Condition:
     name = fields.choice("measure", tuple(MEASURE_FACTS))
     low, high = _limits(fields, scope)
-    return do.MeasureWithin(name, low, high)
+    return facts.MeasureWithin(name, low, high)
 
 
 def _record(fields: Fields, scope: Scope) -> do.Condition:
@@ -217,9 +218,9 @@ def _record(fields: Fields, scope: Scope) -> do.Condition:
         fields.used |= set(fields.data)
         return do.Always()
     if ways[0] == "days_ago_at_least":
-        return do.DaysSince(name, fields.number("days_ago_at_least", named=scope.thresholds, low=0))
+        return facts.DaysSince(name, fields.number("days_ago_at_least", named=scope.thresholds, low=0))
     low, high = _limits(fields, scope, needed=False)
-    return do.RecordIs(
+    return facts.RecordIs(
         name=name,
         at_least=low,
         at_most=high,
@@ -249,7 +250,7 @@ def _call_time(fields: Fields, scope: Scope) -> do.Condition:
     table = fields.table("call_time")
     hours = {key: _hours(table, key) for key in ("workday", "rest_day", "holiday")}
     table.finish()
-    return do.CallTime(hours["workday"], hours["rest_day"], hours["holiday"], scope.calendar)
+    return facts.CallTime(hours["workday"], hours["rest_day"], hours["holiday"], scope.calendar)
 
 
 def _happened(fields: Fields, scope: Scope) -> do.Condition:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.judging import conditions as do
+from pipeline.judging import conditions_facts as facts
 from pipeline.judging.case import Case, Place
 from pipeline.judging.engine import judge_rule
 from pipeline.judging.ledger import Ledger
@@ -255,19 +256,19 @@ def _operator_changes(node: Any, here: str) -> Iterator[tuple[str, Any]]:
             )
     elif isinstance(node, do.Counted):
         yield f"{here}.distinct", replace(node, distinct=not node.distinct)
-    elif isinstance(node, do.RecordIs):
+    elif isinstance(node, facts.RecordIs):
         for name in ("is_true", "present"):
             if getattr(node, name) is not None:
                 yield f"{here}.{name}", replace(node, **{name: not getattr(node, name)})
     elif isinstance(node, do.DirectionIs):
         yield f"{here}.direction", do.DirectionIs("inbound" if node.direction == "outbound" else "outbound")
-    elif isinstance(node, do.CallTime):
+    elif isinstance(node, facts.CallTime):
         yield from _hour_changes(node, here)
     elif isinstance(node, do.Absent):
         yield f"{here} as Say", do.Say(node.sets, node.by, node.place)
 
 
-def _hour_changes(node: do.CallTime, here: str) -> Iterator[tuple[str, Any]]:
+def _hour_changes(node: facts.CallTime, here: str) -> Iterator[tuple[str, Any]]:
     for name in ("workday", "rest_day", "holiday"):
         hours = getattr(node, name)
         if hours is None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from pipeline.judging.calendar_cn import CalendarOverride, day_kind
-from pipeline.judging.conditions import CallTime
+from pipeline.judging.conditions_facts import CallTime
 from pipeline.judging.rulebook import load_rulebook
 
 
