@@ -54,7 +54,8 @@ def wilson(hits: int, total: int, *, confidence: float = 0.95) -> tuple[float, f
     scale = 1 + z * z / total
     middle = (share + z * z / (2 * total)) / scale
     half = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / scale
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    low = 0.0 if hits == 0 else max(middle - half, 0.0)
+    return low, 1.0 if hits == total else min(middle + half, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

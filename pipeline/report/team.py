@@ -359,14 +359,19 @@ def _trend(days: Sequence[DayRow]) -> Trend | None:
     if len(days) < 2:
         return None
     width, left, right = 1000, 48, 20
-    step = (width - left - right) / (len(days) - 1)
+    dates = [date.fromisoformat(row.day) for row in days]
+    per_day = (width - left - right) / (dates[-1] - dates[0]).days
 
     def place(index: int, value: float) -> tuple[float, float]:
-        return round(left + index * step, 1), round(170 - 1.5 * value, 1)
+        return round(left + (dates[index] - dates[0]).days * per_day, 1), round(170 - 1.5 * value, 1)
 
     scores = [(i, row.mean) for i, row in enumerate(days) if row.mean is not None]
     shares = [(i, 100 * row.share) for i, row in enumerate(days) if row.share is not None]
-    every = max(1, len(days) // 10)
+    ticks: list[tuple[float, str]] = []
+    for index, row in enumerate(days):
+        x = place(index, 0.0)[0]
+        if not ticks or x - ticks[-1][0] >= 60:
+            ticks.append((x, row.day[5:]))
     return Trend(
         width=width,
         scores=" ".join("{},{}".format(*place(i, value)) for i, value in scores),
@@ -374,5 +379,5 @@ def _trend(days: Sequence[DayRow]) -> Trend | None:
         dots=tuple(
             (*place(i, value), f"{days[i].day}：均分 {value:.1f}，{days[i].calls} 通") for i, value in scores
         ),
-        ticks=tuple((round(left + i * step, 1), row.day[5:]) for i, row in enumerate(days) if i % every == 0),
+        ticks=tuple(ticks),
     )
