@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -85,6 +86,17 @@ def test_killed_at_random_points_and_started_again(night, tmp_path):
     calm = snapshot(night)
     for name in ("scores", "verdicts", "turns", "events"):
         assert killed[name] == calm[name], name
+
+
+def test_fifty_seeded_kills_lose_nothing_and_double_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.killed_nights", "--kills", "50", "--seed", str(SEED)],
+        capture_output=True, text=True, timeout=600, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    assert report["kills"] == 50
+    assert set(report["fell"]) >= {"between commits", "while files moved into place"}
 
 
 def test_ctrl_c_keeps_what_was_finished_and_says_how_to_go_on(night):
