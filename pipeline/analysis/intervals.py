@@ -55,7 +55,10 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         raise InputError(f"confidence is {confidence}, expected more than 0 and less than 1, such as 0.95")
     if not 0 <= successes <= n:
         raise InputError(f"{successes} of {n} is no share; expected 0 <= successes <= n")
-    return agreement.wilson(successes, n, confidence=confidence) or (0.0, 1.0)
+    found = agreement.wilson(successes, n, confidence=confidence)
+    if found is None:
+        return 0.0, 1.0
+    return min(found[0], successes / n), max(found[1], successes / n)  # rounding, at 0 and at 1
 
 
 def mean_interval(

@@ -187,11 +187,9 @@ def heatmap(
     """A table of shares (0 to 1) as colours, with percentages written in; empty cells stay white."""
     import matplotlib as mpl
 
-    ax = (
-        ax
-        if ax is not None
-        else figure(width=2.5 + 0.62 * table.shape[1], height=1.6 + 0.34 * table.shape[0])
-    )
+    if table.empty:
+        return _nothing("没有可画的数据", title, ax)
+    ax = ax if ax is not None else figure(width=4 + 0.9 * table.shape[1], height=2 + 0.36 * table.shape[0])
     values = table.to_numpy(dtype=float) * 100
     image = ax.imshow(values, cmap=mpl.colormaps["cividis"].reversed(), aspect="auto")
     top = image.norm.vmax or 1.0
