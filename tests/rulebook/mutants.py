@@ -23,6 +23,7 @@ from pipeline.judging.lexicon import Lexicon, MomentKind, PhraseSet
 from pipeline.judging.rulebook import Rule, Rulebook
 
 _NUMBERS = ("at_least", "at_most", "within_s", "min_s", "min_confidence", "n", "every_s", "min_chars")
+_CONDITIONS = (do.__name__, facts.__name__, Ledger.__module__)
 _OTHER_ROLE = {"agent": "customer", "customer": "agent", None: "agent"}
 
 
@@ -131,7 +132,7 @@ def _place_change(place: Place, changed: Place) -> Any:
 def _everywhere(node: Any, change: Any) -> Any:
     if isinstance(node, tuple):
         return tuple(_everywhere(part, change) for part in node)
-    if not is_dataclass(node) or type(node).__module__ not in (do.__name__, Ledger.__module__):
+    if not is_dataclass(node) or type(node).__module__ not in _CONDITIONS:
         return node
     parts = {entry.name: _everywhere(getattr(node, entry.name), change) for entry in fields(node)}
     return change(replace(node, **parts))
@@ -186,7 +187,7 @@ def _values(node: Any) -> Iterator[Any]:
     if isinstance(node, tuple):
         for part in node:
             yield from _values(part)
-    elif is_dataclass(node) and type(node).__module__ in (do.__name__, Ledger.__module__):
+    elif is_dataclass(node) and type(node).__module__ in _CONDITIONS:
         yield node
         for entry in fields(node):
             yield from _values(getattr(node, entry.name))
