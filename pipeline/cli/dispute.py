@@ -42,6 +42,7 @@ def dispute_bundle(
     from pipeline.audit import audit_place, record_event
     from pipeline.audit.keys import own_audit_key
     from pipeline.disputes.bundle import make_bundle
+    from pipeline.disputes.holds import hold_for_dispute
     from pipeline.errors import InputError
     from pipeline.report.callpage import call_page
     from pipeline.report.calls import facts_with_audio
@@ -58,6 +59,7 @@ def dispute_bundle(
     facts = facts_with_audio(
         settings, call_id, version=version, with_audio=not no_audio, purpose="dispute", who=by, why=reason
     )
+    hold_for_dispute(results, call_id, who=by, why=reason)
     key = own_audit_key(settings.audit_key)
     data = make_bundle(facts, call_page(facts), recipients=recipients, key=key, who=by, why=reason)
     record_event(

@@ -33,6 +33,8 @@ class Policy:
     clip_before_s, clip_after_s, max_clip_s, max_total_s : float
     audio_score, audio_flips, audio_time_s : float
         What may differ when a recording is heard again: points, verdicts, seconds.
+    hold_years : int
+        How long a disputed call is kept.
     """
 
     appeal_days: int
@@ -46,6 +48,7 @@ class Policy:
     audio_score: float
     audio_flips: int
     audio_time_s: float
+    hold_years: int
 
 
 def load_policy(folder: Path | None = None) -> Policy:
@@ -75,6 +78,7 @@ def load_policy(folder: Path | None = None) -> Policy:
         audio_score=file.number(("verify", "audio_score"), 0, 100),
         audio_flips=int(file.number(("verify", "audio_flips"), 0, 100)),
         audio_time_s=file.number(("verify", "audio_time_s"), 0, 60),
+        hold_years=int(file.number(("hold", "years"), 1, 100)),
     )
     file.finish()
     return policy

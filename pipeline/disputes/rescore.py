@@ -17,6 +17,7 @@ from pipeline.audit import audit_place, opening, record_opening
 from pipeline.disputes.archive import archive_rulebook, rules_of_day
 from pipeline.disputes.compare import Comparison, compare
 from pipeline.disputes.dual import DualVerdict, dual_verdicts, todays_opinion
+from pipeline.disputes.holds import hold_for_dispute
 from pipeline.disputes.versions import Version, load_version, load_versions
 from pipeline.errors import ConfigError, InputError, RecordingError, RecordingMissingError, StorageError
 from pipeline.judging.calendar_cn import CHINA
@@ -45,8 +46,9 @@ class Rescore:
         Rules on which the rulebook in use, with its rules in force today, would decide otherwise than
         the new version. An opinion only; it is not stored.
     today_score : float or None
-    hold : str
-        What was done for retention: the hold that was placed.
+    hold_until : date or None
+        Last day on which recording and results are kept for this dispute; None: until somebody lifts
+        the hold.
     """
 
     call_id: str
@@ -62,7 +64,7 @@ class Rescore:
     today: tuple[DualVerdict, ...]
     today_score: float | None
     today_rulebook_version: str
-    hold: str
+    hold_until: date | None
 
 
 def rescore(
@@ -131,6 +133,7 @@ def rescore(
         with opening(call_id, at=place, purpose="rescore", who=who.strip(), why=why.strip()):
             hearing, recording = hear_again(settings, old)
     judgement = judge(hearing, old.call, book)
+    hold = hold_for_dispute(settings.results, call_id, who=who.strip(), why=why.strip())
     entry = ScoredCall(
         call=old.call,
         hearing=hearing,
@@ -165,7 +168,7 @@ def rescore(
         today=tuple(each for each in dual_verdicts(new.judgement, opinion) if each.differs),
         today_score=opinion.score,
         today_rulebook_version=current.version,
-        hold="",
+        hold_until=hold,
     )
 
 

@@ -79,6 +79,6 @@ def rescore_table(done: Rescore) -> RenderableType:
         parts.append(table)
     else:
         parts.append(Text("按今日规则，各项判定相同", style="dim"))
-    if done.hold:
-        parts.append(Text(done.hold, style="dim"))
+    kept = f"保留至 {done.hold_until:%Y-%m-%d}" if done.hold_until else "保留至解除为止"
+    parts.append(Text(f"录音与结果已列入争议保存，{kept}", style="dim"))
     return Group(*parts)

@@ -275,3 +275,18 @@ def test_the_new_version_keeps_the_night_from_hearing_again(store, settings):
     rescore(settings, "c1", who="qa", why="申诉")
     mark = Store.open(settings.results).scored_fingerprints(["c1"])["c1"]
     assert (mark.version, mark.recording_size_bytes, mark.recording_stamp) == (2, 1000, "mtime:1")
+
+
+def test_a_disputed_call_goes_on_hold_and_no_hold_is_shortened(store, settings):
+    from pipeline.disputes.holds import hold_for_dispute
+    from pipeline.retention import holds, place_hold
+
+    done = rescore(settings, "c1", who="qa", why="申诉")
+    held = holds(settings.results)["c1"]
+    assert (held.until, held.who, held.why) == (done.hold_until, "qa", "申诉")
+    assert (done.hold_until - date.today()).days > 5 * 365 - 2
+    leap = hold_for_dispute(settings.results, "c2", who="qa", why="x", today=date(2028, 2, 29))
+    assert leap == date(2033, 3, 1)
+    place_hold(settings.results, "c1", who="legal", why="诉讼")
+    assert rescore(settings, "c1", who="qa", why="再申诉").hold_until is None
+    assert len(list(holds(settings.results))) == 2
