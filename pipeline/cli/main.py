@@ -25,6 +25,7 @@ from pipeline.cli import (
 )
 from pipeline.cli.app import EXIT_FAILED, app
 from pipeline.errors import ZhijianError
+from pipeline.vault.hardening import no_core_dumps
 
 COMMANDS = (
     compact,
@@ -46,6 +47,7 @@ COMMANDS = (
 
 def run() -> None:
     """Run the command; a user's mistake is one line on stderr, never a traceback."""
+    no_core_dumps()
     try:
         app(standalone_mode=True)
     except ZhijianError as error:

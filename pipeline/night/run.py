@@ -33,6 +33,7 @@ from pipeline.results.storage import DamagedResultsError
 from pipeline.results.store import Store
 from pipeline.results.upkeep import Damaged
 from pipeline.settings import Settings
+from pipeline.vault.hardening import no_core_dumps
 from pipeline.vault.recordings import RecordingRef, list_recordings, read_recording
 
 OnProgress = Callable[[float, int], None]
@@ -195,6 +196,7 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
             f"setting {', '.join(missing)} is empty; give it as a flag, in zhijian.toml or as ZHIJIAN_…"
         )
     started_at = datetime.now(UTC)
+    no_core_dumps()
     try:
         identity = open_identity(settings.identity)
     except KeyMaterialError as error:

@@ -222,7 +222,10 @@ def start_worker(setup: WorkerSetup) -> None:
 
 
 def attach_to_parent() -> None:
-    """Die with the parent process, and leave Ctrl-C to it."""
+    """Die with the parent process, leave Ctrl-C to it, and leave no core dump of what was heard."""
+    from pipeline.vault.hardening import no_core_dumps
+
+    no_core_dumps()
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
