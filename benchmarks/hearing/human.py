@@ -5,9 +5,10 @@ name to ``S1:text|S2:text`` without punctuation; a file without an entry has no 
 of files, is one voice; files of a folder that are named ``a_1``, ``a_2``, ``b_1`` … are the voices a, b, ….
 Files in which two people speak are left out: nobody knows when.
 
-Two kinds of calls are made. *Phrases*: recordings cut at their pauses, put together as a call (overlaps where
-the floor changes, backchannels, pauses of 0.1 to 0.8 s) or as a textbook dialogue (no overlap), to measure
-who speaks when. *Sentences*: whole recordings with their text, to measure words.
+Three kinds of calls are made. *Phrases*: recordings cut at their pauses, put together as a call (overlaps
+where the floor changes, backchannels, pauses of 0.1 to 0.8 s), as a textbook dialogue (no overlap), or as a
+call that is transferred to a second agent, to measure who speaks when. *Clips*: whole recordings, and the truth is that one speaks from its first to its last
+sound, pauses inside included. *Sentences*: whole recordings with their text, to measure words.
 
 Conventions
 -----------
@@ -16,7 +17,7 @@ loud frames and 10 dB above its quiet ones (some were made in noisy rooms: what 
 not speech), pauses under 0.25 s are filled. Everything is drawn from seeds made of names.
 
 Table of contents: `Voice`, `load_voices`, `active`, `phrases`, `TUNED`, `pairs`, `Track`, `phrase_track`,
-`sentence_track`.
+`transfer_track`, `clip_track`, `sentence_track`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -189,6 +190,10 @@ class _Builder:
                 )
             )
 
+    def rename(self, voice: str) -> None:
+        """Say who spoke the last turn."""
+        self.turns[-1] = replace(self.turns[-1], voice=voice)
+
     def track(self, name: str, end_s: float) -> Track:
         turns = sorted(self.turns, key=lambda t: (t.start_s, t.end_s))
         return Track(name, self.tracks[:, : int((end_s + 0.5) * SR)], turns, _seed(name))
@@ -226,6 +231,57 @@ def phrase_track(a: Voice, b: Voice, style: Style, *, seconds: float = 90.0) -> 
     return builder.track(name, at_s)
 
 
+def transfer_track(first: Voice, customer: Voice, second: Voice, *, seconds: float = 90.0) -> Track:
+    """Stitch phrases of a customer and of two agents, the second from the middle on."""
+    name = f"transfer-{first.name}-{customer.name}-{second.name}"
+    draw = np.random.default_rng(_seed(name))
+    voices = (first, customer, second)
+    stock = [phrases(voice) for voice in voices]
+    queue = [list(draw.permutation(len(parts))) for parts in stock]
+    builder = _Builder(seconds, (first.name, customer.name))
+    at_s, side = 0.5, 0
+    while at_s < seconds:
+        who = side if side or at_s < 0.55 * seconds else 2
+        said: list[tuple[float, float]] = []
+        for _ in range(int(draw.integers(1, 4))):
+            if not queue[who]:
+                queue[who].extend(draw.permutation(len(stock[who])))
+            at_s, pieces = builder.put(side, at_s, stock[who][queue[who].pop(0)])
+            said += pieces
+            at_s += draw.uniform(0.15, 0.5)
+        builder.say(side, said)
+        builder.rename(voices[who].name)
+        at_s += draw.uniform(0.1, 0.8)
+        side = 1 - side
+    return builder.track(name, at_s)
+
+
+def clip_track(a: Voice, b: Voice, *, seconds: float = 90.0) -> Track:
+    """Stitch whole recordings, one or two a turn; pauses inside a recording count as speech."""
+    name = f"clips-{a.name}-{b.name}"
+    draw = np.random.default_rng(_seed(name))
+    builder = _Builder(seconds, (a.name, b.name))
+    place = [0, 0]
+    at_s, side = 0.5, 0
+    while at_s < seconds:
+        clips = (a, b)[side].clips
+        said: list[tuple[float, float]] = []
+        for _ in range(int(draw.integers(1, 3))):
+            samples = clips[place[side] % len(clips)][0]
+            place[side] += 1
+            spans = active(samples)
+            first_s = max(spans[0][0] - 0.05, 0.0)
+            part = samples[int(first_s * SR) : int((spans[-1][1] + 0.05) * SR)].copy()
+            began = at_s
+            at_s, _ = builder.put(side, at_s, _unit(_faded(part)))
+            said.append((began + spans[0][0] - first_s, began + spans[-1][1] - first_s))
+            at_s += draw.uniform(0.15, 0.6)
+        builder.say(side, said)
+        at_s += draw.uniform(-1.0, -0.2) if draw.random() < 0.2 else draw.uniform(0.0, 0.5)
+        side = 1 - side
+    return builder.track(name, at_s)
+
+
 def sentence_track(agent: Voice, customer: Voice, *, seconds: float = 60.0, skip: int = 0) -> Track:
     """Stitch whole recordings with known texts; the agent cuts in on the customer once.
 
@@ -247,7 +303,7 @@ def sentence_track(agent: Voice, customer: Voice, *, seconds: float = 60.0, skip
             samples, words = stock[side][place[side] % len(stock[side])]
             place[side] += 1
             spans = active(samples)
-            part = samples[int(max(spans[0][0] - 0.1, 0) * SR) : int((spans[-1][1] + 0.1) * SR)]
+            part = samples[int(max(spans[0][0] - 0.25, 0) * SR) : int((spans[-1][1] + 0.25) * SR)]
             at_s, pieces = builder.put(side, at_s, _unit(_faded(part.copy())))
             said += pieces
             text += words

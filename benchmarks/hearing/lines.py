@@ -21,10 +21,12 @@ from benchmarks.hearing.human import (
     Samples,
     Style,
     Track,
+    clip_track,
     load_voices,
     pairs,
     phrase_track,
     sentence_track,
+    transfer_track,
 )
 from benchmarks.hearing.truth import TrueCall, TrueInterruption, TrueTurn
 from pipeline.hearing.audio import Recording
@@ -34,7 +36,7 @@ from pipeline.records import ROLES, CallRecord, Layout, Role, Turn
 
 LINE_HZ = 8000
 _SPEECH_DB = -26.0
-_STYLES: tuple[Style, ...] = ("call", "textbook")
+_STYLES: tuple[Style, Style] = ("call", "textbook")
 
 
 def telephone(samples: Samples, draw: np.random.Generator, *, noise_db: float) -> Samples:
@@ -157,9 +159,14 @@ def human_sets(folder: Path, *, tuned: bool = False) -> dict[str, list[TrueCall]
     """
     voices = load_voices(folder)
     sets: dict[str, list[TrueCall]] = {}
-    for style in _STYLES:
-        tracks = [phrase_track(voices[a], voices[b], style) for a, b in pairs(voices, tuned=tuned)]
-        part = "tuned" if tuned else "human"
+    part = "tuned" if tuned else "human"
+    for style in (*_STYLES, "clips"):
+        tracks = [
+            clip_track(voices[a], voices[b])
+            if style == "clips"
+            else phrase_track(voices[a], voices[b], style)
+            for a, b in pairs(voices, tuned=tuned)
+        ]
         sets[f"{part}-{style}"] = [
             call
             for track in tracks
@@ -168,6 +175,11 @@ def human_sets(folder: Path, *, tuned: bool = False) -> dict[str, list[TrueCall]
                 stitched_call(track, layout="stereo", crosstalk_db=-15.0),
             )
         ]
+    names = sorted({name for pair in pairs(voices, tuned=tuned) for name in pair})
+    trios = list(zip(names, names[1:] + names[:1], names[2:] + names[:2], strict=True)) if names[2:] else []
+    sets[f"{part}-transfer"] = [
+        stitched_call(transfer_track(voices[a], voices[b], voices[c]), layout="mono") for a, b, c in trios
+    ]
     texts = [v for v in voices.values() if any(text for _, text in v.clips)]
     if not tuned and len(texts) > 1:
         agent = max(texts, key=lambda v: len(v.clips))

@@ -33,13 +33,18 @@ def diarization_counts(call: TrueCall, stretches: Iterable[SpeakerStretch]) -> C
     from pyannote.core import Annotation, Segment
     from pyannote.metrics.diarization import DiarizationErrorRate
 
+    stretches = list(stretches)
     said, heard = Annotation(), Annotation()
     pieces = [(a, b, turn.voice) for turn in call.turns for a, b in turn.pieces]
     for number, (a, b, voice) in enumerate(pieces):
         said[Segment(a, b), number] = voice
     for number, one in enumerate(stretches):
         heard[Segment(one.start_s, one.end_s), number] = str(one.speaker)
-    counts: Counts = {}
+    voices = len({voice for _, _, voice in pieces})
+    counts: Counts = {
+        "voices_known": 1.0,
+        "voices_right": float(len({s.speaker for s in stretches}) == voices),
+    }
     everything = [Segment(0.0, call.duration_s)]
     for collar in COLLARS_S:
         parts = DiarizationErrorRate(collar=collar)(said, heard, uem=_timeline(everything), detailed=True)

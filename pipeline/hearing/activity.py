@@ -77,11 +77,11 @@ class ActivityLimits:
     vad_mode: int = 1
     vad_share: float = 0.35
     neural_on: float = 0.6
-    join_s: float = 0.25
+    join_s: float = 0.35
     min_s: float = 0.09
     min_run: int = 3
-    before_s: float = 0.04
-    after_s: float = 0.06
+    before_s: float = 0.03
+    after_s: float = 0.05
     min_speech_s: float = 0.35
 
 

@@ -65,8 +65,8 @@ class DiarizeLimits:
     change_cost: float = 0.1
     overlap_onset: float = 0.75
     island_margin: float = 0.4
-    third_gain: float = 0.045
-    third_likeness: float = 0.62
+    third_gain: float = 0.031
+    third_likeness: float = 0.7
     third_least_s: float = 6.0
     gap_s: float = 0.1
     least_s: float = 0.1
