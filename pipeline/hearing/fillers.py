@@ -18,7 +18,7 @@ Table of contents: `FillerRule`, `FillerRules`, `Syllable`, `syllables`, `spoken
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
@@ -30,6 +30,10 @@ Kind = Literal["sound", "particle", "word"]
 When = Literal["pause_after", "pause_both", "before_filler", "repeated"]
 KINDS: tuple[Kind, ...] = ("sound", "particle", "word")
 WHENS: tuple[When, ...] = ("pause_after", "pause_both", "before_filler", "repeated")
+
+
+# How much later than it sounds a word may be said to end.
+_LATE_S = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,19 @@ class Syllable:
     pause_after: bool = False
 
 
-def syllables(words: Iterable[Word], *, pause_s: float) -> list[Syllable]:
+def syllables(
+    words: Iterable[Word], *, pause_s: float, silences: Sequence[tuple[float, float]] = ()
+) -> list[Syllable]:
     """Spread words into characters, pauses noted.
+
+    Parameters
+    ----------
+    words : iterable of Word
+    pause_s : float
+        A gap between two words of at least this is a pause.
+    silences : sequence of (start, end)
+        What the audio shows (`pipeline.hearing.pauses`): word times alone seldom leave a gap, since a word is
+        said to last until the next one, and to begin in the silence before it.
 
     Examples
     --------
@@ -97,14 +112,14 @@ def syllables(words: Iterable[Word], *, pause_s: float) -> list[Syllable]:
     row: list[Syllable] = []
     before_s: float | None = None
     marked = True
-    for word in words:
+    for word, silent_before, silent_after in _with_silences(list(words), silences):
         said = strip_punctuation(word.text)
         if not said:
             marked = marked or bool(word.text.strip())
             continue
         at = word.text.find(said[0])
-        opened = marked or before_s is None or word.start_s - before_s >= pause_s or at > 0
-        closed = word.text.rstrip()[-1:] != said[-1:]
+        opened = marked or before_s is None or word.start_s - before_s >= pause_s or at > 0 or silent_before
+        closed = word.text.rstrip()[-1:] != said[-1:] or silent_after
         step = (word.end_s - word.start_s) / len(said)
         for index, char in enumerate(said):
             row.append(
@@ -118,6 +133,27 @@ def syllables(words: Iterable[Word], *, pause_s: float) -> list[Syllable]:
             )
         before_s, marked = word.end_s, closed
     return _both_sides(row)
+
+
+def _with_silences(
+    words: Sequence[Word], silences: Sequence[tuple[float, float]]
+) -> Iterator[tuple[Word, bool, bool]]:
+    """Each word inside the stretch of sound it belongs to, and whether that begins or ends with it."""
+    homes = [_home(word, silences) for word in words]
+    for index, (word, home) in enumerate(zip(words, homes, strict=True)):
+        before = index > 0 and homes[index - 1] != home
+        after = index + 1 < len(words) and homes[index + 1] != home
+        start_s = max(word.start_s, silences[home - 1][1]) if home > 0 else word.start_s
+        end_s = min(word.end_s, silences[home][0]) if home < len(silences) else word.end_s
+        # A word whose time lies in a silence altogether keeps it: it has to be somewhere.
+        moved = replace(word, start_s=start_s, end_s=end_s) if start_s < end_s else word
+        yield moved, before, after
+
+
+def _home(word: Word, silences: Sequence[tuple[float, float]]) -> int:
+    """How many silences go before a word; its end tells, for words are said to begin too early."""
+    decisive = max(word.end_s - _LATE_S, (word.start_s + word.end_s) / 2)
+    return sum((a + b) / 2 <= decisive for a, b in silences)
 
 
 def _both_sides(row: Sequence[Syllable]) -> list[Syllable]:
@@ -237,6 +273,7 @@ def filler_events(
     *,
     role: Role,
     rules: FillerRules,
+    silences: Sequence[tuple[float, float]] = (),
 ) -> list[Event]:
     """Find one speaker's fillers.
 
@@ -249,6 +286,8 @@ def filler_events(
         The second decode of that speaker's audio; empty when there is none.
     role : {"agent", "customer"}
     rules : FillerRules
+    silences : sequence of (start, end)
+        Where this speaker's channel is silent, see `syllables`.
 
     Returns
     -------
@@ -259,23 +298,27 @@ def filler_events(
     for turn in turns:
         if turn.role != role or not turn.words:
             continue
-        row = syllables(turn.words, pause_s=rules.pause_s)
+        row = syllables(turn.words, pause_s=rules.pause_s, silences=_near(silences, turn))
         plain = [
             (row[start].start_s, row[end - 1].end_s, name) for start, end, name in spoken_fillers(row, rules)
         ]
-        heard = list(_second_hearing(turn, row, verbatim, rules))
+        heard = list(_second_hearing(turn, row, verbatim, rules, silences))
         events += _united(plain, heard, role, rules)
     return sorted(events, key=lambda event: (event.start_s, event.end_s))
 
 
 def _second_hearing(
-    turn: Turn, row: Sequence[Syllable], verbatim: Sequence[HeardSegment], rules: FillerRules
+    turn: Turn,
+    row: Sequence[Syllable],
+    verbatim: Sequence[HeardSegment],
+    rules: FillerRules,
+    silences: Sequence[tuple[float, float]],
 ) -> Iterator[tuple[float, float, str]]:
     """Fillers of the second decode that displace next to nothing of the first."""
     from rapidfuzz.distance import Levenshtein
 
     noises = rules.sound_characters()
-    second = _second_row(turn, verbatim, rules)
+    second = _second_row(turn, verbatim, rules, silences)
     if sum(one.char not in noises for one in second) < rules.min_turn_chars:
         return
     candidates = {
@@ -302,7 +345,16 @@ def _second_hearing(
                 yield one.start_s, one.end_s, candidates[index]
 
 
-def _second_row(turn: Turn, verbatim: Sequence[HeardSegment], rules: FillerRules) -> list[Syllable]:
+def _near(silences: Sequence[tuple[float, float]], turn: Turn) -> list[tuple[float, float]]:
+    return [one for one in silences if one[1] >= turn.start_s - 1.0 and one[0] <= turn.end_s + 1.0]
+
+
+def _second_row(
+    turn: Turn,
+    verbatim: Sequence[HeardSegment],
+    rules: FillerRules,
+    silences: Sequence[tuple[float, float]],
+) -> list[Syllable]:
     words = []
     for segment in verbatim:
         if segment.end_s <= turn.start_s or segment.start_s >= turn.end_s:
@@ -315,7 +367,8 @@ def _second_row(turn: Turn, verbatim: Sequence[HeardSegment], rules: FillerRules
             for word in segment.words
             if turn.start_s - 0.15 <= (word.start_s + word.end_s) / 2 <= turn.end_s + 0.15
         ]
-    return syllables(sorted(words, key=lambda word: word.start_s), pause_s=rules.pause_s)
+    ordered = sorted(words, key=lambda word: word.start_s)
+    return syllables(ordered, pause_s=rules.pause_s, silences=_near(silences, turn))
 
 
 def _united(

@@ -31,6 +31,7 @@ from pipeline.hearing.grouping import DiarizeLimits
 from pipeline.hearing.lanes import Lane, Lanes, lanes_of, words_by_lane
 from pipeline.hearing.lexicon import HearingLexicon
 from pipeline.hearing.line import background_events, clipped_share, hold_spans, speech_to_noise_db
+from pipeline.hearing.pauses import pauses
 from pipeline.hearing.prosody import agitation, with_prosody
 from pipeline.hearing.roles import Line, RoleDecision, Voice, decide_roles
 from pipeline.hearing.transcript import cleaned
@@ -263,7 +264,8 @@ def _fillers(
             verbatim = recognizer.transcribe(
                 side.samples, spans_s=list(side.spans), prompt=lexicon.verbatim_prompt
             )
-        found.extend(filler_events(turns, verbatim, role=role, rules=lexicon.fillers))
+        silent = pauses(side.samples, side.spans, min_s=lexicon.fillers.pause_s)
+        found.extend(filler_events(turns, verbatim, role=role, rules=lexicon.fillers, silences=silent))
     return tuple(found)
 
 

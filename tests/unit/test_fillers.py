@@ -219,3 +219,32 @@ def test_problems_of_several_files_come_together(tmp_path: Path):
         load_lexicon(tmp_path)
     assert "hearing.toml:" in str(caught.value)
     assert "fillers.toml:" in str(caught.value)
+
+
+def test_a_silence_in_the_audio_parts_words_whose_times_leave_no_gap():
+    """就是 sounds from 1.2 to 1.6 s; its word is said to begin in the silence before it and to last."""
+    row = (
+        Word("您", 0.4, 0.6), Word("说", 0.6, 0.8), Word("呢", 0.8, 1.0),
+        Word("就是", 1.0, 1.5), Word("可", 1.5, 2.3), Word("能", 2.3, 2.5),
+    )  # fmt: skip
+    spoken = Turn("agent", 0.4, 2.5, "您说呢就是可能", words=row)
+    assert filler_events([spoken], [], role="agent", rules=RULES) == []
+    silent = [(1.0, 1.2), (1.6, 2.1)]
+    (event,) = filler_events([spoken], [], role="agent", rules=RULES, silences=silent)
+    assert (event.text, event.start_s, event.end_s) == ("就是", 1.2, 1.5)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.floats(0.05, 1.0)), max_size=8),
+    st.text(alphabet="您好就是那个嗯呃说", min_size=1, max_size=12),
+)
+def test_silences_move_no_word_out_of_its_time(gaps, sentence):
+    silent, at = [], 0.0
+    for gap, length in gaps:
+        silent.append((at + gap, at + gap + length))
+        at = silent[-1][1]
+    row = words(sentence)
+    parted = syllables(row, pause_s=RULES.pause_s, silences=silent)
+    assert [one.char for one in parted] == list(sentence)
+    assert all(one.start_s <= one.end_s for one in parted)
+    assert all(row[0].start_s <= one.start_s and one.end_s <= row[-1].end_s for one in parted)
