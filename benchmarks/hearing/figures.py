@@ -185,7 +185,6 @@ _STAGES = (
     ("diarizer.stretches", "… of it the diarizer"),
     ("recognise", "words"),
     ("recogniser.words", "… of it the recogniser"),
-    ("voices_right", "mono: calls with the right number of voices, %", 0),
     ("roles", "roles"),
     ("turns", "turns"),
     ("fillers", "fillers"),

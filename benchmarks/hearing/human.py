@@ -7,8 +7,9 @@ Files in which two people speak are left out: nobody knows when.
 
 Three kinds of calls are made. *Phrases*: recordings cut at their pauses, put together as a call (overlaps
 where the floor changes, backchannels, pauses of 0.1 to 0.8 s), as a textbook dialogue (no overlap), or as a
-call that is transferred to a second agent, to measure who speaks when. *Clips*: whole recordings, and the truth is that one speaks from its first to its last
-sound, pauses inside included. *Sentences*: whole recordings with their text, to measure words.
+call that is transferred to a second agent, to measure who speaks when. *Clips*: whole recordings, and the
+truth is that one speaks from its first to its last sound, pauses inside included. *Sentences*: whole
+recordings with their text, to measure words.
 
 Conventions
 -----------
