@@ -118,8 +118,8 @@ def timeline(
         )
 
     rates = [(turn, rate) for turn in turns if (rate := _rate(turn)) is not None]
-    top = max([300.0, *(rate for _, rate in rates)]) * 1.05
     low, high = band_per_min or (0.0, float("inf"))
+    top = max([high if band_per_min else 200.0, *(rate for _, rate in rates)]) * 1.15
 
     def y(per_min: float) -> float:
         return round(RATE_BOTTOM - (RATE_BOTTOM - RATE_TOP) * min(per_min / top, 1.0), 2)
