@@ -25,7 +25,7 @@ from benchmarks.hearing.voices import (
     role_counts,
     silence_counts,
 )
-from benchmarks.hearing.words import phrase_counts, rate_counts, word_counts
+from benchmarks.hearing.words import phrase_counts, rate_counts, set_counts, word_counts
 from pipeline.hearing.activity import activity
 from pipeline.hearing.audio import to_16k
 from pipeline.hearing.channels import ChannelLimits
@@ -33,6 +33,9 @@ from pipeline.hearing.hear import hear
 from pipeline.hearing.lanes import Lanes, lanes_of
 from pipeline.hearing.lexicon import HearingLexicon
 from pipeline.hearing.line import hold_spans
+from pipeline.judging.lexicon import Lexicon
+from pipeline.judging.questions import questions
+from pipeline.judging.rulebook import load_rulebook
 from pipeline.ports import Diarizer, Recognizer, Samples, SpeakerStretch
 from pipeline.records import Hearing, ModelId
 
@@ -144,6 +147,7 @@ class Ports:
         lexicon: HearingLexicon,
     ) -> None:
         self.lexicon = lexicon
+        self.rules: Lexicon = load_rulebook().lexicon
         self.clock = Clock()
         self._load = (recognizer, diarizer)
         self._recognizer: Recognizer | None = None
@@ -225,6 +229,7 @@ def heard_call(call: TrueCall, ports: Ports) -> tuple[Counts, Hearing]:
         diarizer=ports.diarizer,
         lexicon=ports.lexicon,
         recording_sha256=_NO_HASH,
+        questions=lambda turns, record: questions(turns, record, ports.rules),
     )
     ports.clock.add("all", time.perf_counter() - wall, time.process_time() - cpu)
     clock = ports.clock
@@ -241,9 +246,10 @@ def heard_call(call: TrueCall, ports: Ports) -> tuple[Counts, Hearing]:
         **_voice_counts(call, _heard_lanes(call, recording, ports)),
     }
     if call.has_words:
-        counts.update(
-            {**word_counts(call, hearing), **phrase_counts(call, hearing), **rate_counts(call, hearing)}
-        )
+        counts.update(word_counts(call, hearing))
+        counts.update(phrase_counts(call, hearing))
+        counts.update(set_counts(call, hearing, ports.rules))
+        counts.update(rate_counts(call, hearing))
     return counts, hearing
 
 

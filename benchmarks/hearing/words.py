@@ -7,21 +7,28 @@ punctuation) and nothing else. Pinyin has no tones. A phrase was *said* when its
 true turn of the agent; it is *found* when matching by sound accepts it in a heard turn of the agent within
 1.5 s of that turn; an accepted phrase near which no agent says it, or anything like it, is a false hit.
 
-Table of contents: `word_counts`, `phrase_counts`, `rate_counts`.
+The phrase sets of the rulebook are counted the same way, as judging reads them: wordings, the standard's
+sentences, and what the audio itself said to doubtful places. What judging reads in the true words is what
+was said.
+
+Table of contents: `word_counts`, `phrase_counts`, `set_counts`, `rate_counts`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from benchmarks.hearing.truth import Counts, TrueCall, TrueTurn
+from pipeline.judging.case import Case, Window
+from pipeline.judging.lexicon import Lexicon
 from pipeline.judging.measures import speech_rate
 from pipeline.judging.phrases import Hit, Pattern, Transcript, compile_pattern, find
 from pipeline.judging.transcript import load_model
 from pipeline.mandarin import normalised
-from pipeline.records import ROLES, Hearing
+from pipeline.records import ROLES, Hearing, Turn
 from tests.accuracy.keywords import PATTERNS, PHRASES
 
 _NEAR_S = 1.5
@@ -86,6 +93,34 @@ def _near(hit: Hit, turn: TrueTurn) -> bool:
 def _is_false(hit: Hit, phrase: str, turns: Sequence[TrueTurn], texts: Sequence[str]) -> bool:
     near = "".join(text for turn, text in zip(turns, texts, strict=True) if _near(hit, turn))
     return phrase not in near and not re.search(PHRASES[phrase], near)
+
+
+def set_counts(call: TrueCall, hearing: Hearing, lexicon: Lexicon) -> Counts:
+    """Phrase sets with sentences of the standard: said by the agent, found, found where unsaid."""
+    spoken = [
+        Turn(t.role, t.start_s, t.end_s, t.text or "", confidence=1.0)
+        for t in call.turns
+        if not t.backchannel
+    ]
+    true = Case(replace(hearing, turns=tuple(spoken), events=(), phrases=()), call.call, lexicon)
+    heard = Case(hearing, call.call, lexicon)
+    counts = {"sets_said": 0.0, "sets_found": 0.0, "sets_false": 0.0}
+    for name, phrase in lexicon.phrases.items():
+        if not phrase.say:
+            continue
+        said = true.marks(name, Window(true.turns_by_role["agent"]))
+        found = [m for m in heard.marks(name, Window(heard.turns_by_role["agent"])) if m.is_sure]
+        for turn in {mark.hit.turn for mark in said if mark.is_sure}:
+            counts["sets_said"] += 1
+            counts["sets_found"] += any(_touches(mark.hit, true.turns[turn]) for mark in found)
+        counts["sets_false"] += sum(
+            not any(_touches(mark.hit, true.turns[other.hit.turn]) for other in said) for mark in found
+        )
+    return counts
+
+
+def _touches(hit: Hit, turn: Turn) -> bool:
+    return hit.start_s < turn.end_s + _NEAR_S and hit.end_s > turn.start_s - _NEAR_S
 
 
 def rate_counts(call: TrueCall, hearing: Hearing) -> Counts:

@@ -56,6 +56,8 @@ def test_a_perfect_listener_makes_no_errors(figures):
     assert found["pinyin"] == 0.0
     assert found["phrase_recall"] == 100.0
     assert found["phrase_false"] == 0.0
+    assert found["set_recall"] == 100.0
+    assert found["set_false"] == 0.0
     assert found["roles"] > 99.0
     assert found["der_0.5"] < 15.0  # turns, not pieces, are played back: the pauses are false alarms
     assert found["rate_error"] < 5.0
