@@ -52,6 +52,9 @@ class WhisperOptions:
         Most tokens a prompt and hotwords may take together.
     tokens_per_s : float
         Upper bound of tokens that speech can hold; ends loops early.
+    air_s : float
+        Silence that the encoder is given after a window. It is made for 30 s; giving it less than that but
+        this much costs less, and what the decoder looks at is smaller.
     hole_s, empty_s : float
         Speech without any text for so long inside a stretch, or a whole stretch of at least ``empty_s``
         without any, is decoded again by itself: in long windows the decoder skips sentences.
@@ -66,6 +69,7 @@ class WhisperOptions:
     max_no_speech_prob: float = 0.6
     prompt_tokens: int = 180
     tokens_per_s: float = 14.0
+    air_s: float = 3.0
     hole_s: float = 1.2
     empty_s: float = 0.5
     retries: tuple[tuple[float, int], ...] = ((1.1, 6), (1.3, 4))
@@ -252,7 +256,7 @@ class WhisperRecognizer:
             return self._kept[key][1]
         duration_s = len(samples) / SAMPLE_RATE_HZ
         longest_s = self._options.longest_s
-        windows = pack(spans_s, duration_s, longest_s=longest_s, quietest=quietest(samples))
+        windows = pack(spans_s, duration_s, longest_s=longest_s, quietest=quietest(samples), even=True)
         size = self._batch_size
         batches = [
             self._encode_windows(samples, windows[at : at + size]) for at in range(0, len(windows), size)
@@ -264,12 +268,14 @@ class WhisperRecognizer:
         return batches
 
     def _encode_windows(self, samples: Samples, windows: Sequence[Window]) -> _Batch:
-        features = np.stack([self._features(gather(samples, window)) for window in windows])
+        longest_s = max(window.duration_s for window in windows) + self._options.air_s
+        frames = min(_WINDOW_FRAMES, int(longest_s * _FRAMES_PER_S) // 2 * 2)
+        features = np.stack([self._features(gather(samples, window), frames) for window in windows])
         return _Batch(tuple(windows), self._whisper.encode(features))
 
-    def _features(self, samples: Samples) -> np.ndarray[Any, np.dtype[np.float32]]:
-        features = self._whisper.feature_extractor(samples)[:, :_WINDOW_FRAMES]
-        padded = np.zeros((features.shape[0], _WINDOW_FRAMES), np.float32)
+    def _features(self, samples: Samples, frames: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        features = self._whisper.feature_extractor(samples)[:, :frames]
+        padded = np.zeros((features.shape[0], frames), np.float32)
         padded[:, : features.shape[1]] = features
         return padded
 

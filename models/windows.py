@@ -20,6 +20,8 @@ from pipeline.ports import SAMPLE_RATE_HZ, Samples
 Quietest = Callable[[float, float], float]
 
 _END_SLACK_S = 0.04
+# Even windows: not shorter than this, and so much wider at each try.
+_SHORT_S, _WIDER = 12.0, 1.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def pack(
     pad_s: float = 0.2,
     join_s: float = 0.6,
     quietest: Quietest | None = None,
+    even: bool = False,
 ) -> list[Window]:
     """Lay spans of speech into windows.
 
@@ -94,6 +97,9 @@ def pack(
         Spans closer than this stay one continuous piece, pause included.
     quietest : callable (start, end) -> time, optional
         Where to cut within a stretch; the middle if not given.
+    even : bool
+        Make windows about equally long instead of filling one after the other: no more of them, and none
+        that is mostly empty.
 
     Returns
     -------
@@ -101,10 +107,24 @@ def pack(
         In order of time; every second of every span is in exactly one window.
     """
     choose = quietest or (lambda start, end: (start + end) / 2)
+    pieces = _pieces(spans_s, duration_s, pad_s, join_s)
+    filled = _fill(pieces, longest_s, choose)
+    if not even or len(filled) < 2:
+        return filled
+    limit_s = max(_SHORT_S, sum(end - start for start, end in pieces) / len(filled))
+    while limit_s < longest_s:
+        limit_s *= _WIDER
+        tried = _fill(pieces, min(limit_s, longest_s), choose)
+        if len(tried) <= len(filled):
+            return tried
+    return filled
+
+
+def _fill(pieces: Sequence[tuple[float, float]], longest_s: float, quietest: Quietest) -> list[Window]:
     windows: list[Window] = []
     row: list[Piece] = []
     filled = 0.0
-    for start, end in _split(_pieces(spans_s, duration_s, pad_s, join_s), longest_s, choose):
+    for start, end in _split(pieces, longest_s, quietest):
         if row and filled + end - start > longest_s:
             windows.append(Window(tuple(row)))
             row, filled = [], 0.0

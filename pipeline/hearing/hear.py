@@ -33,6 +33,7 @@ from pipeline.hearing.lexicon import HearingLexicon
 from pipeline.hearing.line import background_events, clipped_share, hold_spans, speech_to_noise_db
 from pipeline.hearing.pauses import pauses
 from pipeline.hearing.prosody import agitation, with_prosody
+from pipeline.hearing.repair import repaired
 from pipeline.hearing.roles import Line, RoleDecision, Voice, decide_roles
 from pipeline.hearing.transcript import cleaned
 from pipeline.hearing.turns import dead_air, interruptions, merged, turns_of
@@ -151,6 +152,7 @@ def hear(
             {role: side.spans for role, side in sides.items()},
             limits=data.turns,
         )
+        turns = tuple(repaired(turn, lexicon.repair) for turn in turns)
     with watch.stage("phrases"):
         asked = questions(turns, call) if questions is not None else ()
         channel_of = {role: side.samples for role, side in sides.items()}
@@ -187,9 +189,11 @@ def hear(
 def _with_names(lexicon: HearingLexicon, call: CallRecord) -> HearingLexicon:
     """Tell the recogniser the names that this call's agent has to say, before the insurance terms."""
     names = [name for name in (call.company, call.agent_name) if name]
-    if not names or lexicon.hotwords is None:
+    if not names:
         return lexicon
-    return replace(lexicon, hotwords=" ".join([*names, lexicon.hotwords]))
+    sought = tuple(dict.fromkeys((*lexicon.repair.terms, *(name for name in names if len(name) > 1))))
+    hotwords = lexicon.hotwords and " ".join([*names, lexicon.hotwords])
+    return replace(lexicon, hotwords=hotwords, repair=replace(lexicon.repair, terms=sought))
 
 
 def _words(lanes: Lanes, recognizer: Recognizer, lexicon: HearingLexicon) -> list[list[Word]]:
@@ -275,7 +279,10 @@ def _events(
     data = lexicon.conversation
     everybody = merged(span for side in sides.values() for span in side.spans)
     events = [Event("hold", a, b, None, "announcement") for a, b in lanes.announced]
-    events.extend(interruptions(turns, limits=data.interruption, backchannel=data.backchannel))
+    heard = {role: side.spans for role, side in sides.items()}
+    events.extend(
+        interruptions(turns, limits=data.interruption, backchannel=data.backchannel, activity=heard)
+    )
     for role, side in sides.items():
         if lanes.layout == "mono" and role != "agent":
             continue  # one line, so one set of background sounds

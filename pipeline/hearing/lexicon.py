@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 from pipeline.errors import RulebookError
 from pipeline.hearing.conversation import Conversation, load_conversation
 from pipeline.hearing.fillers import KINDS, WHENS, FillerRule, FillerRules, spoken_fillers, syllables
+from pipeline.hearing.repair import RepairRules
 from pipeline.hearing.roles import RoleCues, load_role_cues
 from pipeline.hearing.transcript import CleaningRules
 from pipeline.mandarin import strip_punctuation
@@ -52,6 +53,8 @@ class HearingLexicon:
         What the second decode is told; its text is used for fillers only.
     terms : tuple of str
         Insurance terms, for repair and statistics.
+    repair : RepairRules
+        When a term is written instead of a word of its sound.
     """
 
     version: str
@@ -60,6 +63,7 @@ class HearingLexicon:
     hotwords: str | None
     verbatim_prompt: str
     terms: tuple[str, ...]
+    repair: RepairRules
     cleaning: CleaningRules
     fillers: FillerRules
     conversation: Conversation
@@ -96,6 +100,7 @@ def load_lexicon(folder: Path | None = None) -> HearingLexicon:
     terms = _table(paths["insurance_terms.csv"], ("term", "category", "hotword", "note", "source"), problems)
     marked = [row["term"] for _, row in terms if row["hotword"] == "yes"] if hotwords else []
     cleaning = _cleaning(hearing, [row for _, row in phrases], leaks, marked)
+    repair = _repair(hearing, [row["term"] for _, row in terms])
     fillers = _fillers(_Toml(paths["fillers.toml"], problems), leaks)
     conversation = _attempt(load_conversation, paths["conversation.toml"], problems)
     role_cues = _attempt(load_role_cues, paths["role_cues.toml"], problems)
@@ -111,6 +116,7 @@ def load_lexicon(folder: Path | None = None) -> HearingLexicon:
         hotwords=" ".join(marked) or None,
         verbatim_prompt=verbatim,
         terms=tuple(row["term"] for _, row in terms),
+        repair=repair,
         cleaning=cleaning,
         fillers=fillers,
         conversation=conversation,
@@ -226,6 +232,22 @@ def _table(path: Path, columns: Sequence[str], problems: list[str]) -> list[tupl
         seen.add(first)
         good.append((line, row))
     return good
+
+
+def _repair(file: _Toml, terms: Sequence[str]) -> RepairRules:
+    """Rules of the table [repair]; a file without it repairs nothing."""
+    if "repair" not in file.data:
+        return RepairRules()
+    pairs = [tuple(one.split("/")) for one in file.texts("repair", "confusions")]
+    if any(len(pair) != 2 for pair in pairs):
+        file.problem("repair", "confusions", "'confusions' must be pairs like 'zh/z'")
+    return RepairRules(
+        terms=tuple(term for term in terms if len(term) > 1),
+        max_cost=file.number("repair", "max_cost", 0.0, 1.0),
+        max_confidence=file.number("repair", "max_confidence", 0.0, 1.0),
+        near=file.number("repair", "near", 0.0, 1.0),
+        confusions=tuple((pair[0], pair[-1]) for pair in pairs),
+    )
 
 
 def _cleaning(
