@@ -1,0 +1,193 @@
+"""The figures of `benchmarks.night` as a section of ``docs/performance.md``.
+
+Table of contents: `page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Figures = Mapping[str, Any]
+_MODELS = {
+    "transcribe": "recogniser (Whisper), the second decode for fillers among it",
+    "phrase_scores": "recogniser, asked again about phrases",
+    "stretches": "voices (segmentation, CAM++)",
+}
+
+
+def page(figures: Figures) -> str:
+    """All parts that have been measured.
+
+    Parameters
+    ----------
+    figures : mapping
+        As ``docs/performance.json`` holds them under ``night``.
+    """
+    lines = [
+        "Command: `python -m benchmarks.night` (a part of `make bench`), "
+        f"{figures['cores']} cores, no GPU, whisper-base int8."
+    ]
+    if "load_average" in figures:
+        load = figures["load_average"]
+        lines[0] += f" Load average before the audio parts: {load:.1f}" + (
+            ", so other programs ran on the same cores: wall times are too long, CPU times and ratios "
+            "hold better."
+            if load > 0.7
+            else "."
+        )
+    for name, part in (
+        ("inside", _inside),
+        ("workers", _workers),
+        ("byhand", _by_hand),
+        ("prefect", _prefect),
+        ("long", _long),
+        ("parquet", _parquet),
+    ):
+        if name in figures:
+            lines += ["", *part(figures)]
+    return "\n".join(lines)
+
+
+def _inside(figures: Figures) -> Iterator[str]:
+    found = figures["inside"]
+    audio_s, cpu_s = found["audio_s"], found["cpu_s"]
+    models_s = sum(found["models_cpu_s"].values())
+    yield "### Where the CPU time goes"
+    yield ""
+    yield (
+        f"Five sample calls ({audio_s / 60:.1f} min; two channels and one) in one process, from reading "
+        f"the call records "
+        f"to the recorded run; models are loaded before ({found['load_s']:.0f} s, once a worker)."
+    )
+    yield ""
+    yield "| | CPU s | real-time factor | share |"
+    yield "|---|---:|---:|---:|"
+    for name, seconds in sorted(found["models_cpu_s"].items(), key=lambda item: -item[1]):
+        yield f"| {_MODELS[name]} | {seconds:.1f} | {seconds / audio_s:.4f} | {seconds / cpu_s:.1%} |"
+    inside = f"| **inside the models** | {models_s:.1f} | {models_s / audio_s:.4f} "
+    yield inside + f"| **{models_s / cpu_s:.1%}** |"
+    rest = cpu_s - models_s
+    yield f"| everything else | {rest:.1f} | {rest / audio_s:.4f} | {rest / cpu_s:.1%} |"
+    yield f"| all | {cpu_s:.1f} | {cpu_s / audio_s:.4f} | 100% |"
+    yield ""
+    yield "By stage of hearing (a stage holds the models it asks):"
+    yield ""
+    yield "| stage | CPU s | real-time factor |"
+    yield "|---|---:|---:|"
+    for name, seconds in sorted(found["stage_s"].items(), key=lambda item: -item[1]):
+        yield f"| {name} | {seconds:.2f} | {seconds / audio_s:.4f} |"
+
+
+def _workers(figures: Figures) -> Iterator[str]:
+    found = figures["workers"]
+    one, two = found["1"], found["2"]
+    yield "### From one worker to two"
+    yield ""
+    yield f"`zhijian score` over ten calls ({one['audio_s'] / 60:.1f} min), start and loading included:"
+    yield ""
+    yield "| workers | wall s | audio seconds a second | CPU s of hearing | peak memory MB (all) |"
+    yield "|---:|---:|---:|---:|---:|"
+    for count, run in found.items():
+        yield (
+            f"| {count} | {run['wall_s']:.1f} | {run['audio_s'] / run['wall_s']:.1f} "
+            f"| {sum(run['cpu_s'].values()):.1f} | {run['peak_mb']:.0f} |"
+        )
+    load_s = figures.get("inside", {}).get("load_s", 0.0)
+    without = (one["wall_s"] - load_s) / max(two["wall_s"] - load_s, 1e-9)
+    yield ""
+    yield (
+        f"Two workers are {one['wall_s'] / two['wall_s']:.2f} times as fast as one; {without:.2f} times "
+        f"without the "
+        f"{load_s:.0f} s of loading, which a night pays once. CPU seconds of hearing, two workers to one: "
+        f"{sum(two['cpu_s'].values()) / sum(one['cpu_s'].values()):.2f} (1 = they do not hinder each "
+        f"other)."
+    )
+
+
+def _by_hand(figures: Figures) -> Iterator[str]:
+    hand = figures["byhand"]
+    yield "### Against doing it by hand"
+    yield ""
+    yield (
+        "`benchmarks/byhand.py`: faster-whisper and pyannote's own pipeline with the same weights, one "
+        "call after the "
+        "other, all cores to each model in turn. It gives words and speakers; zhijian gives those and "
+        "fillers, roles, "
+        "the state of the line, verdicts and stored results, mixed calls and two-channel ones alike."
+    )
+    yield ""
+    yield "| | wall s | CPU s | audio seconds a wall second | a CPU second |"
+    yield "|---|---:|---:|---:|---:|"
+    yield _rate("by hand (loading left out)", hand["audio_s"], hand["wall_s"], hand["cpu_s"])
+    if "workers" in figures and "inside" in figures:
+        two = figures["workers"]["2"]
+        wall_s = two["wall_s"] - figures["inside"]["load_s"]
+        cpu_rate = figures["inside"]["audio_s"] / figures["inside"]["cpu_s"]
+        yield _rate(
+            "zhijian, two workers (loading left out)", two["audio_s"], wall_s, two["audio_s"] / cpu_rate
+        )
+        faster = (two["audio_s"] / wall_s) / (hand["audio_s"] / hand["wall_s"])
+        leaner = cpu_rate / (hand["audio_s"] / hand["cpu_s"])
+        yield ""
+        yield (
+            f"zhijian is **{faster:.2f} times as fast** on the clock "
+            f"and takes 1/{leaner:.2f} of the CPU time."
+        )
+
+
+def _rate(name: str, audio_s: float, wall_s: float, cpu_s: float) -> str:
+    return f"| {name} | {wall_s:.1f} | {cpu_s:.1f} | {audio_s / wall_s:.1f} | {audio_s / cpu_s:.1f} |"
+
+
+def _prefect(figures: Figures) -> Iterator[str]:
+    score, flow = figures["prefect"]["score"], figures["prefect"]["flow"]
+    batches = -(-score["calls"] // 32)
+    more_s = flow["wall_s"] - score["wall_s"]
+    yield "### What Prefect costs"
+    yield ""
+    yield (
+        f"The same {score['calls']} recordings of 3 s with the fake recogniser: `zhijian score` "
+        f"{score['wall_s']:.1f} s, "
+        f"the flow {flow['wall_s']:.1f} s with a temporary server of its own, {more_s:.1f} s more in "
+        f"all for "
+        f"{batches} batches (the start of Prefect and its server is most of it)."
+    )
+    if "inside" in figures:
+        cpu = figures["inside"]["cpu_s"] / figures["inside"]["audio_s"]
+        night_s = 20_000 * 240.0 * cpu / 16
+        yield (
+            f"A night of 20,000 four-minute calls on 16 cores takes about {night_s / 3600:.1f} h; were "
+            f"every batch to "
+            f"cost the {more_s / batches:.1f} s of this small one, Prefect would take "
+            f"{(more_s / batches) * 625 / night_s:.2%}."
+        )
+
+
+def _long(figures: Figures) -> Iterator[str]:
+    found = figures["long"]
+    yield "### 5,000 recordings"
+    yield ""
+    main, worker = found["main_mb"], found["worker_mb"]
+    yield (
+        f"{found['calls']:,} recordings of 3 s with the fake recogniser and two workers: "
+        f"{found['wall_s'] / 60:.1f} min. "
+        f"Memory of the main process {main[0]:.0f} MB at its highest in the first third, {main[1]:.0f} "
+        f"MB in all; of the "
+        f"largest worker {worker[0]:.0f} and {worker[1]:.0f} MB."
+    )
+
+
+def _parquet(figures: Figures) -> Iterator[str]:
+    yield "### Results of a million rows"
+    yield ""
+    yield "| dataset | written rows/s | read rows/s | bytes a row |"
+    yield "|---|---:|---:|---:|"
+    for name, found in figures["parquet"].items():
+        rows = found["rows"]
+        yield (
+            f"| {name} | {rows / found['write_s']:,.0f} | {rows / found['read_s']:,.0f} "
+            f"| {found['bytes_a_row']:.0f} |"
+        )
+    yield ""
+    yield "`turns` have a time and a confidence for every word; checksums are verified while reading."
