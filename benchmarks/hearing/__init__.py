@@ -14,6 +14,7 @@ Measures
 --------
 ``words``      character and toneless-pinyin error, mandated phrases, speech rate
 ``voices``     diarization error, roles, speech activity by channel, interruptions, silence
+``echo``       turns of calls whose words are not known
 ``sounds``     fillers, speech-to-noise ratio
 
 Running

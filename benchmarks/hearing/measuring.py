@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from benchmarks.hearing.echo import echoed
 from benchmarks.hearing.sounds import filler_counts, snr_counts
 from benchmarks.hearing.truth import Counts, TrueCall
 from benchmarks.hearing.voices import (
@@ -201,7 +202,13 @@ def voices_of_call(call: TrueCall, ports: Ports) -> Counts:
     wall, cpu = time.perf_counter(), time.process_time()
     lanes = _lanes(channels, ports, ports.diarizer)
     ports.clock.add("voices", time.perf_counter() - wall, time.process_time() - cpu)
-    return {**_voice_counts(call, lanes), **_times(call, ports.clock)}
+    hearing = echoed(call, lanes, ports.lexicon.conversation)
+    return {
+        **_voice_counts(call, lanes),
+        **interruption_counts(call, hearing),
+        **silence_counts(call, hearing),
+        **_times(call, ports.clock),
+    }
 
 
 def _times(call: TrueCall, clock: Clock) -> Counts:

@@ -192,13 +192,24 @@ def turns_of(
 
 
 def interruptions(
-    turns: Sequence[Turn], *, limits: InterruptionLimits, backchannel: Backchannels
+    turns: Sequence[Turn],
+    *,
+    limits: InterruptionLimits,
+    backchannel: Backchannels,
+    activity: Mapping[Role, Sequence[Span]] | None = None,
 ) -> tuple[Event, ...]:
     """Who cut in on whom (抢话).
 
     An interruption is a turn that begins while the other side has been speaking for
     ``held_s``, overlaps it for ``overlap_s``, is no backchannel, and keeps the floor: it lasts
-    ``kept_s`` and ends after the one it cut off.
+    ``kept_s`` and ends after the one it cut off. Who says 嗯 or 好 and, when the other has ended, goes on
+    has listened and then answered: what is said while both speak must be more than a backchannel.
+
+    Parameters
+    ----------
+    activity : mapping of role to spans, optional
+        When each side is heard. Given, both must be heard at once for ``overlap_s``: turns also overlap where
+        a syllable in the midst of one voice was taken for the other.
 
     Returns
     -------
@@ -225,15 +236,32 @@ def interruptions(
             if held.role == turn.role or not held.start_s < turn.start_s < held.end_s:
                 continue
             overlap = min(held.end_s, turn.end_s) - turn.start_s
+            if activity is not None:
+                overlap = _both(activity, turn.start_s, min(held.end_s, turn.end_s))
             if (
                 turn.start_s - held.start_s >= limits.held_s
                 and overlap >= limits.overlap_s
                 and turn.end_s > held.end_s
                 and not is_backchannel(held, backchannel)
+                and not _listens(turn, held.end_s, backchannel)
             ):
                 found.append(Event("interruption", turn.start_s, held.end_s, turn.role))
                 break
     return tuple(found)
+
+
+def _both(activity: Mapping[Role, Sequence[Span]], start_s: float, end_s: float) -> float:
+    """Seconds between two times in which both sides are heard."""
+    agent = clipped(merged(activity.get("agent", ())), start_s, end_s)
+    customer = merged(activity.get("customer", ()))
+    return sum(_total(clipped(customer, a, b)) for a, b in agent)
+
+
+def _listens(turn: Turn, until_s: float, words: Backchannels) -> bool:
+    """Whether all that a turn says before a time is that its speaker listens."""
+    said = [w.text for w in turn.words if (w.start_s + w.end_s) / 2.0 < until_s]
+    text = _NO_WORD.sub("", "".join(said))
+    return bool(text) and _all_in(text, words.words)
 
 
 def dead_air(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.hearing.conversation import load_conversation
+from pipeline.hearing.conversation import Backchannels, InterruptionLimits, load_conversation
 from pipeline.hearing.turns import (
     clipped,
     dead_air,
@@ -183,3 +183,29 @@ def test_every_word_is_in_exactly_one_turn(
     turns = turns_of({"agent": words}, {"agent": heard}, limits=DATA.turns)
     assert sum(len(t.words) for t in turns) == len(words)
     assert all(t.start_s <= w.start_s <= w.end_s <= t.end_s for t in turns for w in t.words)
+
+
+CUT_IN = InterruptionLimits(held_s=1.0, overlap_s=0.4, kept_s=1.2)
+LISTENING = Backchannels(max_s=1.5, words=frozenset({"嗯", "好", "好的"}))
+
+
+def words_at(*placed: tuple[float, str]) -> tuple[Word, ...]:
+    return tuple(Word(text, at_s, at_s + 0.4) for at_s, text in placed)
+
+
+def test_whoever_listens_and_then_answers_has_not_cut_in() -> None:
+    held = Turn("customer", 0.0, 4.0, "我想问一下我的保单")
+    answers = Turn(
+        "agent", 3.0, 7.0, "嗯好的请稍等", words=words_at((3.0, "嗯"), (3.4, "好的"), (4.4, "请稍等"))
+    )
+    cuts_in = Turn("agent", 3.0, 7.0, "您先听我说", words=words_at((3.0, "您先"), (3.4, "听"), (4.4, "我说")))
+    assert interruptions([held, answers], limits=CUT_IN, backchannel=LISTENING) == ()
+    assert len(interruptions([held, cuts_in], limits=CUT_IN, backchannel=LISTENING)) == 1
+
+
+@pytest.mark.parametrize(("together_s", "expected"), [(0.0, 0), (0.3, 0), (0.5, 1), (1.0, 1)])
+def test_turns_that_overlap_in_name_only_are_no_interruption(together_s: float, expected: int) -> None:
+    turns = [Turn("customer", 0.0, 4.0, "我想问一下"), Turn("agent", 3.0, 6.0, "您先听我说")]
+    heard = {"customer": [(0.0, 3.0 + together_s)], "agent": [(3.0, 6.0)]}
+    found = interruptions(turns, limits=CUT_IN, backchannel=LISTENING, activity=heard)
+    assert len(found) == expected
