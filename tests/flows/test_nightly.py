@@ -22,12 +22,16 @@ import flows
 from prefect.client.orchestration import get_client
 
 counts = flows.nightly(*sys.argv[1:4], workers=1)
+flows.retention(sys.argv[3], sys.argv[1])
+rescored = flows.rescore("a", "listened again", "li.lei", results=sys.argv[3])
 with get_client(sync_client=True) as client:
     tasks = client.read_task_runs()
     artifacts = client.read_artifacts()
 names = sorted(task.name for task in tasks)
 summaries = [artifact.data for artifact in artifacts if artifact.key == "night-summary"]
-print("RESULT" + json.dumps({"counts": counts, "tasks": names, "summaries": summaries}))
+kept = [artifact.data for artifact in artifacts if artifact.key == "retention-report"]
+result = {"counts": counts, "tasks": names, "summaries": summaries, "retention": kept, "rescored": rescored}
+print("RESULT" + json.dumps(result))
 """
 
 
@@ -71,7 +75,16 @@ def test_the_flow_scores_a_night_and_keeps_words_out_of_prefect(night_folder, tm
 
     assert result["counts"] == {"calls_in": 3, "scored": 2, "quarantined": 1, "skipped": 0}
     names = [name.rsplit("-", 1)[0] for name in result["tasks"]]
-    assert names == ["account for every call", "batch 0 (2 calls)", "plan the night"]
+    assert names == [
+        "account for every call",
+        "apply retention",
+        "batch 0 (2 calls)",
+        "plan the night",
+        "put small files together",
+        "score one call again",
+    ]
+    assert len(result["retention"]) == 1
+    assert (result["rescored"]["call_id"], result["rescored"]["version"]) == ("a", 2)
     (summary,) = result["summaries"]
     assert "| 3 | 2 | 1 | 0 |" in summary
     assert "recording_missing" in summary
