@@ -10,7 +10,7 @@ KEY    := data_samples/keys/THROWAWAY-recordings.key
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test lint accuracy accuracy-masking calibrate bench bench-hearing notebooks env models browser soak clean
+.PHONY: help demo test lint accuracy accuracy-masking fuzz calibrate bench bench-hearing notebooks env models browser soak clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -61,6 +61,9 @@ accuracy: env
 
 accuracy-masking: env
 	@$(BIN)/python -m tests.security.masking_accuracy --write
+
+fuzz: env
+	@$(BIN)/python -m tests.security.fuzz --count 100000
 
 calibrate: env
 	@$(BIN)/python -m tests.calibration.refit

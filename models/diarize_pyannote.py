@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.campplus import FRAME_HOP_S, SpeakerEmbedder, filterbank
+from models.checkpoints import safe_bytes
 from pipeline.errors import ModelMissingError
 from pipeline.hearing.diarize import Windows, parties
 from pipeline.hearing.grouping import DiarizeLimits
@@ -101,7 +102,7 @@ class PyannoteDiarizer:
         self._embedder = SpeakerEmbedder(embedding, device=device)
         audio = import_pyannote()
         with _quiet():
-            model = audio.Model.from_pretrained(path, map_location="cpu")
+            model = audio.Model.from_pretrained(safe_bytes(path), map_location="cpu")
             powerset = importlib.import_module("pyannote.audio.utils.powerset").Powerset
         if model is None:
             raise ModelMissingError(f"{path}: pyannote could not load these weights; fetch them again")

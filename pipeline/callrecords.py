@@ -253,7 +253,9 @@ def _is_empty(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    """Show a value in a message: short, on one line, long digit runs (phone numbers) hidden."""
+    """Show a value in a message: short, on one line, long digit runs (phone numbers) and names hidden."""
+    if not str(value).isascii():  # columns that slipped may hold anybody's name
+        return f"{len(str(value))} characters, not all of them ASCII"
     text = _LONG_NUMBER.sub(lambda match: "#" * len(match.group()), str(value))
     text = text if len(text) <= 40 else text[:40] + "…"
     return repr(text)

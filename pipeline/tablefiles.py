@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ Row = Mapping[str, Any]
 _PARQUET_MAGIC = b"PAR1"
 _JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 _MAX_BYTES = 4 * 1024**3
+_MAX_VALUES = 500_000_000
+_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 
 
 def read_rows(
@@ -88,16 +91,23 @@ def _decoded(data: bytes, *, place: str) -> str:
     raise CallRecordError(f"{place}:{line}: expected UTF-8, found what looks like {found}; {remedy}")
 
 
+def _shown(columns: Sequence[str]) -> str:
+    """Name columns in a message; a first line that is no header may hold names of people instead."""
+    names = [column for column in columns[:30] if _NAME.fullmatch(column)]
+    others = len(columns) - len(names)
+    return ", ".join([*names, *([f"{others} not shown here"] if others else [])]) or "none"
+
+
 def _check_columns(columns: Sequence[str], *, place: str, required: Sequence[str]) -> None:
     missing = [column for column in required if column not in columns]
     if missing:
-        found = ", ".join(columns[:30]) or "none"
+        found = _shown(columns)
         raise CallRecordError(
             f"{place}: required columns are missing: {', '.join(missing)}; found columns: {found}"
         )
     repeated = sorted({column for column in columns if column and columns.count(column) > 1})
     if repeated:
-        raise CallRecordError(f"{place}: columns stand there twice: {', '.join(repeated)}; keep one of each")
+        raise CallRecordError(f"{place}: columns stand there twice: {_shown(repeated)}; keep one of each")
 
 
 def _csv_rows(
@@ -182,8 +192,11 @@ def _parquet_rows(
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        _refuse_bomb(file.metadata, place)
+        table = file.read()
+        table.validate(full=True)  # otherwise text that is none is found only when it is used
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise CallRecordError(
             f"{place}: no whole Parquet file ({type(error).__name__}); it may be cut, copy it again"
         ) from error
@@ -194,5 +207,22 @@ def _parquet_rows(
         else field.with_name(field.name.strip())
         for field in table.schema
     ]
-    table = table.rename_columns([field.name for field in fields]).cast(pa.schema(fields), safe=False)
-    yield from enumerate(table.to_pylist(), start=1)
+    try:
+        table = table.rename_columns([field.name for field in fields]).cast(pa.schema(fields), safe=False)
+        rows = table.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise CallRecordError(
+            f"{place}: holds values that cannot be read ({type(error).__name__}); write it again"
+        ) from error
+    yield from enumerate(rows, start=1)
+
+
+def _refuse_bomb(metadata: Any, place: str) -> None:
+    """Refuse a small file that says it unpacks to more than any night of call records."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    unpacked = sum(max(0, group.total_byte_size) for group in groups)
+    if metadata.num_rows * max(1, metadata.num_columns) > _MAX_VALUES or unpacked > _MAX_BYTES:
+        raise CallRecordError(
+            f"{place}: {metadata.num_rows} rows, {metadata.num_columns} columns, {unpacked} bytes unpacked; "
+            "more than any call records are; divide the file if it is one"
+        )
