@@ -1,11 +1,12 @@
 """Results as pandas tables, for notebooks and dashboards.
 
-Table of contents: `load`.
+Table of contents: `load`, `WithheldWarning`.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import partial
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Dates = str | date | Iterable[str | date]
+
+
+class WithheldWarning(UserWarning):
+    """Something is shown empty because the keys at hand do not open it."""
+
+
 _ORDER = ("call_id", "version", "source", "turn", "event", "path", "started_at")
 _FEW_ROWS = 2000
 _GAPS = frozenset({"filler_count"})
@@ -59,7 +66,8 @@ def load(
         Only these columns: leaving out ``words`` makes ``turns`` much faster.
     record : str or sequence of str
         Columns of the call detail records (随录参数) to put beside, also those that this software does
-        not know: ``record=["team", "line"]``. Unknown values are empty.
+        not know: ``record=["team", "line"]``. Unknown values are empty. Call records are readable with
+        the transcript key only; without it these columns are all empty and a `WithheldWarning` says so.
 
     Returns
     -------
@@ -165,15 +173,20 @@ def _with_record(
     if table not in BY_CALL:
         raise InputError(f"{table} has no call detail records; `record` goes with: {', '.join(BY_CALL)}")
     calls = set(frame["call_id"]) if len(frame) < _FEW_ROWS else None
-    stored = store.read(
-        "hearings", columns=("call_id", "version", "call_record"), dates=days, call_ids=calls, latest=False
-    ).to_pydict()
+    key = ("call_id", "version")
+    reading = partial(store.read, "hearings", dates=days, call_ids=calls, latest=False)
+    try:
+        stored = reading(columns=[*key, "call_record"]).to_pydict()
+    except AccessRefusedError as error:
+        warnings.warn(f"{', '.join(names)}: left empty ({error})", WithheldWarning, stacklevel=3)
+        stored = reading(columns=list(key)).to_pydict()
     rows = []
-    for text in stored.pop("call_record"):
+    for text in stored.pop("call_record", ["{}"] * len(stored["call_id"])):
         values = json.loads(text)
         known = {**(values.get("extra") or {}), **values}
         rows.append([known.get(name) for name in names])
     records = pd.DataFrame(rows, columns=list(names)).convert_dtypes()
+    records = records.astype({name: "string" for name in names if records[name].isna().all()})
     missing = [name for name in names if name in frame.columns]
     if missing:
         raise InputError(f"{table} has a column {', '.join(missing)} already; leave it out of `record`")

@@ -28,7 +28,22 @@ def month_module():
 @pytest.fixture(scope="session")
 def small_results(tmp_path_factory) -> Path:
     """The fourteen sample calls, judged from their true turns."""
-    folder = tmp_path_factory.mktemp("small")
+    return _judged(tmp_path_factory.mktemp("small"), {})
+
+
+@pytest.fixture(scope="session")
+def sealed_results(tmp_path_factory) -> Path:
+    """The same, with what was said encrypted under a key that nobody has any more."""
+    from pipeline.vault.providers import new_secret
+
+    folder = tmp_path_factory.mktemp("sealed")
+    new_secret(folder / "key")
+    results = _judged(folder, {"ZHIJIAN_TRANSCRIPT_KEY": f"file:{folder / 'key'}"})
+    (folder / "key").unlink()
+    return results
+
+
+def _judged(folder: Path, env: dict[str, str]) -> Path:
     truth = json.loads((SAMPLES / "truth.json").read_text(encoding="utf-8"))
     lines = [
         json.dumps({"call_id": call_id, **{n: turn[n] for n in ("role", "start_s", "end_s", "text")}})
@@ -37,15 +52,11 @@ def small_results(tmp_path_factory) -> Path:
     ]
     (folder / "turns.jsonl").write_text("\n".join(lines), encoding="utf-8")
     done = zhijian(
-        "judge",
-        str(folder / "turns.jsonl"),
-        "--calls",
-        str(SAMPLES / "calls.csv"),
-        "--out",
-        str(folder / "r"),
-    )
+        "judge", str(folder / "turns.jsonl"), "--calls", str(SAMPLES / "calls.csv"), "--out",
+        str(folder / "results"), env=env,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return folder / "r"
+    return folder / "results"
 
 
 @pytest.fixture(scope="session")

@@ -92,8 +92,9 @@ def test_the_question_of_the_brief_takes_five_lines(month_results):
     assert (same.value - fast.value).abs().max() < 1e-12
 
 
-def test_the_same_seed_makes_the_same_calls(tmp_path):
+def test_the_same_seed_makes_the_same_calls(tmp_path, monkeypatch):
     make_month, book = month_module().make_month, load_rulebook()
+    monkeypatch.setattr(month_module(), "DAYS", 7)
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         make_month(tmp_path / name, calls=SEED_CALLS, seed=seed, rulebook=book)
     columns = ["call_id", "agent_id", "started_at", "score", "receipt"]

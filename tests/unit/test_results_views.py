@@ -26,6 +26,7 @@ from pipeline.errors import (
 )
 from pipeline.records import Turn
 from pipeline.results import Store, call, connect, describe, in_chinese, labels, load, units
+from pipeline.results.api import WithheldWarning
 
 SECRET_TURNS = (
     Turn("agent", 0.0, 3.0, "请您提供手机号"),
@@ -33,33 +34,34 @@ SECRET_TURNS = (
 )
 
 
-@pytest.fixture
-def results(tmp_path):
+def fill(folder):
     """Two calls of 5 and 6 January, the first scored twice; a third in quarantine; a review."""
-    store = Store.open(tmp_path / "r", write=True)
+    store = Store.open(folder, write=True)
     one = make_call("c1", extra={"line": "mobile"}, ring_s=4.0, agent_id="7")
     two = make_call("c2", day=6, agent_id="8")
     hearing = make_hearing(turns=SECRET_TURNS)
     store.commit([make_scored(call=one, hearing=hearing), make_scored(call=two)], [make_quarantine("q1")])
     store.commit([make_scored(call=one, hearing=hearing, judgement=make_judgement(score=50.0), supersedes=1)])
     store.append({"2026-01-05": make_reviews("c1")}, "reviews")
-    return tmp_path / "r"
+    return folder
 
 
 @pytest.fixture
-def no_key(monkeypatch):
-    """As if columns of what was said were encrypted and no transcript key were at hand."""
-    from pipeline.results.schemas import TABLES, schema_of
+def results(tmp_path):
+    return fill(tmp_path / "r")
 
-    whole = Store.read
 
-    def read(self, table, *, columns=None, **options):
-        closed = {column.name for column in TABLES[table] if column.access != "open"}
-        if closed & set(schema_of(table).names if columns is None else columns):
-            raise AccessRefusedError(f"{table}: the transcript key is not at hand; set transcript_key")
-        return whole(self, table, columns=columns, **options)
+@pytest.fixture
+def sealed(tmp_path, monkeypatch):
+    """The same with what was said encrypted; the key is not at hand, its place is given back."""
+    from pipeline.vault.providers import new_secret
 
-    monkeypatch.setattr(Store, "read", read)
+    new_secret(tmp_path / "transcript.key")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("ZHIJIAN_TRANSCRIPT_KEY", f"file:{tmp_path / 'transcript.key'}")
+    fill(tmp_path / "r")
+    monkeypatch.delenv("ZHIJIAN_TRANSCRIPT_KEY")
+    return tmp_path / "r", f"file:{tmp_path / 'transcript.key'}"
 
 
 # SQL ----------------------------------------------------------------------------------------------
@@ -148,21 +150,22 @@ def test_columns_of_the_call_record(results):
 # Without the transcript key -----------------------------------------------------------------------
 
 
-def test_words_are_empty_without_the_key_and_all_else_is_there(results, no_key):
+def test_words_are_empty_without_the_key_and_all_else_is_there(sealed):
+    results, _ = sealed
     turns = load("turns", results)
     assert turns["text"].isna().all()
     assert turns["words"].isna().all()
     assert turns["end_s"].notna().all()
     assert "text" in turns.attrs["withheld"]
     assert load("scores", results)["score"].tolist() == [50.0, 97.5]
-    with pytest.raises(AccessRefusedError, match="transcript_key"):
+    with pytest.raises(AccessRefusedError, match="TRANSCRIPT_KEY"):
         load("turns", results, columns=["text"])
-    with pytest.raises(AccessRefusedError, match="transcript_key"):
-        load("scores", results, record="line")
+    with pytest.warns(WithheldWarning, match="line: left empty"):
+        assert load("scores", results, record="line")["line"].isna().all()
 
 
-def test_a_call_without_the_key(results, no_key):
-    one = call("c1", results)
+def test_a_call_without_the_key(sealed):
+    one = call("c1", sealed[0])
     assert one.withheld
     assert "没有转写密钥" in one.transcript()
     assert "13812345678" not in one.transcript()
@@ -171,11 +174,24 @@ def test_a_call_without_the_key(results, no_key):
     mpl.pyplot.close("all")
 
 
-def test_sql_without_the_key(results, no_key):
-    sql = connect(results)
+def test_sql_without_the_key(sealed):
+    sql = connect(sealed[0])
     assert sql.sql("SELECT count(*), count(text), count(words) FROM turns").fetchall() == [(6, 0, 0)]
-    assert sql.sql("SELECT typeof(text) FROM turns LIMIT 1").fetchall() == [("VARCHAR",)]
+    assert sql.sql("SELECT DISTINCT typeof(text) FROM turns").fetchall() == [("VARCHAR",)]
     assert sql.sql("SELECT count(*) FROM latest_scores").fetchall() == [(2,)]
+    assert sql.sql("SELECT count(*), count(comment) FROM reviews").fetchall() == [(1, 0)]
+
+
+def test_with_the_key_words_come_back_and_reading_them_is_recorded(sealed, monkeypatch, tmp_path):
+    results, key = sealed
+    monkeypatch.setenv("ZHIJIAN_TRANSCRIPT_KEY", key)
+    monkeypatch.setenv("ZHIJIAN_AUDIT", str(tmp_path / "audit"))
+    assert "手机号" in call("c1", results, why="question 3").transcript()
+    assert connect(results).sql("SELECT count(text) FROM turns").fetchall() == [(6,)]
+    assert load("scores", results, record="line")["line"].tolist()[0] == "mobile"
+    log = "".join(path.read_text() for path in (tmp_path / "audit").rglob("*.jsonl"))
+    assert '"what":"transcript"' in log
+    assert "question 3" in log
 
 
 # One call -----------------------------------------------------------------------------------------
