@@ -238,6 +238,7 @@ def _roles(
         direction=call.direction,
         cues=lexicon.role_cues,
         claimed_agent=claimed,
+        names=[name for name in (call.company, call.agent_name) if name],
     )
 
 

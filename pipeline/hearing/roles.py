@@ -62,10 +62,12 @@ class RoleCues:
     nin_most: int
     first_inbound: float
     first_outbound: float
+    names_weight: float
 
 
 _NUMBERS = (
     "claim_weight", "contradiction", "scale", "nin_weight", "nin_most", "first_inbound", "first_outbound",
+    "names_weight",
 )  # fmt: skip
 _CUE_KEYS = {"id", "speaker", "weight", "phrases", "source", "most", "place", "direction"}
 
@@ -236,6 +238,29 @@ def agent_log_odds(voice: Voice, *, direction: Direction, cues: RoleCues) -> flo
     return total
 
 
+_CORPORATE = re.compile(r"股份|有限|责任|公司|保险|人寿|财产|养老|健康|中国")
+
+
+_ASKED_AFTER = re.compile(r"^(的|公司)*(吗|么|吧|不|嘛)")
+_ASKED_BEFORE = re.compile(r"(?<![里我们边])是(不是)?$")
+
+
+def _says_names(voice: Voice, names: Sequence[str]) -> bool:
+    """Whether a voice names its own company or itself at the opening, and does not ask for it."""
+    parts = {part for name in names for part in (name, _CORPORATE.sub("", name)) if len(part) >= 2}
+    for line in voice.lines[:_EDGE_LINES]:
+        han, heard = re.sub(r"[^\u4e00-\u9fff]", "", line.text), sounds(line.text)
+        for part in parts:
+            place = heard.find(sounds(part))
+            if place < 0:
+                continue
+            at = heard[:place].count("|")
+            before, after = han[:at], han[at + len(part) :]
+            if not (_ASKED_BEFORE.search(before) or _ASKED_AFTER.search(after)):
+                return True
+    return False
+
+
 def _nin(voice: Voice) -> int:
     return sum(line.text.count("您") for line in voice.lines)
 
@@ -283,7 +308,12 @@ def _sigmoid(x: float) -> float:
 
 
 def decide_roles(
-    voices: Sequence[Voice], *, direction: Direction, cues: RoleCues, claimed_agent: int | None = None
+    voices: Sequence[Voice],
+    *,
+    direction: Direction,
+    cues: RoleCues,
+    claimed_agent: int | None = None,
+    names: Sequence[str] = (),
 ) -> RoleDecision:
     """Decide which voice is the agent.
 
@@ -294,6 +324,8 @@ def decide_roles(
         (after a transfer, an announcement) joins the side that its words fit, by default the agent's.
     claimed_agent : int or None
         Index of the voice that the call record says is the agent.
+    names : sequence of str
+        The company and the agent as the call record has them: who says them first is the agent.
 
     Raises
     ------
@@ -318,6 +350,7 @@ def decide_roles(
         beyond = max(-cues.nin_most, min(cues.nin_most, 2 * _nin(voice) - total_nin))
         # Halved: the same difference speaks once for either side.
         odds[index] += first[index] + cues.nin_weight * beyond / 2.0
+        odds[index] += cues.names_weight * _says_names(voice, names)
     best: tuple[float, tuple[Role, ...]] | None = None
     opposite: dict[tuple[Role, ...], float] = {}
     options: list[tuple[Role, ...]] = [

@@ -135,3 +135,27 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(RulebookError, match="cannot be read"):
         load_role_cues(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("company", ["安和人寿保险公司", "安和财产保险股份有限公司"])
+def test_who_names_the_company_first_is_the_agent(company: str) -> None:
+    voices = [
+        Voice((Line(0.0, 1.0, "喂。"), Line(4.0, 6.0, "你说。"))),
+        Voice((Line(1.2, 3.8, "我是安和的李静。"),)),
+    ]
+    without, named = (
+        decide_roles(voices, direction="outbound", cues=CUES, names=names)
+        for names in ((), (company, "李静"))
+    )
+    assert named.roles == ("customer", "agent")
+    assert named.confidence > without.confidence
+
+
+@pytest.mark.parametrize("asked", ["呃，是安和人寿不？", "你好，是安和保险吗？", "你们是不是安和保险？"])
+def test_who_asks_for_the_company_is_not_it(asked: str) -> None:
+    voices = [Voice((Line(0.0, 1.0, "喂。"),)), Voice((Line(1.2, 3.8, asked),))]
+    without, named = (
+        decide_roles(voices, direction="inbound", cues=CUES, names=names)
+        for names in ((), ("安和人寿保险公司",))
+    )
+    assert named == without
