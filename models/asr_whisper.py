@@ -43,7 +43,7 @@ class WhisperOptions:
 
     Attributes
     ----------
-    beam_size : int
+    beam_size, draft_beam_size : int
     longest_s : float
         Longest window, at most 30.
     max_compression_ratio, min_avg_logprob, max_no_speech_prob : float
@@ -63,6 +63,7 @@ class WhisperOptions:
     """
 
     beam_size: int = 5
+    draft_beam_size: int = 2
     longest_s: float = 29.0
     max_compression_ratio: float = 2.4
     min_avg_logprob: float = -1.0
@@ -186,6 +187,7 @@ class WhisperRecognizer:
         spans_s: Sequence[tuple[float, float]],
         prompt: str | None = None,
         hotwords: str | None = None,
+        draft: bool = False,
     ) -> list[HeardSegment]:
         """Recognise the speech inside ``spans_s``.
 
@@ -197,6 +199,8 @@ class WhisperRecognizer:
             Where somebody speaks, in seconds.
         prompt, hotwords : str, optional
             Text that every window is told to have come before.
+        draft : bool
+            Decode with fewer beams, and no second time what was missed.
 
         Returns
         -------
@@ -205,6 +209,8 @@ class WhisperRecognizer:
             the punctuation that follows them.
         """
         start = self._prompt(prompt, hotwords)
+        if draft:
+            return self._decode(samples, spans_s, start, beam_size=self._options.draft_beam_size)
         segments = self._decode(samples, spans_s, start)
         holes = uncovered(
             spans_s, _word_times(segments), hole_s=self._options.hole_s, empty_s=self._options.empty_s
@@ -221,11 +227,16 @@ class WhisperRecognizer:
         return relative_logprobs(self._whisper, self._tokenizer, samples, queries)
 
     def _decode(
-        self, samples: Samples, spans_s: Sequence[tuple[float, float]], start: list[int]
+        self,
+        samples: Samples,
+        spans_s: Sequence[tuple[float, float]],
+        start: list[int],
+        *,
+        beam_size: int | None = None,
     ) -> list[HeardSegment]:
         segments: list[HeardSegment] = []
         for batch in self._encode(samples, spans_s):
-            decoded = self._generate(batch, start)
+            decoded = self._generate(batch, start, beam_size=beam_size)
             believed = [one if self._credible(one) else replace(one, tokens=[]) for one in decoded]
             segments += self._segments(batch, believed)
             for window, one, kept in zip(batch.windows, decoded, believed, strict=True):
@@ -280,14 +291,21 @@ class WhisperRecognizer:
         return padded
 
     def _generate(
-        self, batch: _Batch, start: list[int], *, penalty: float = 1.0, ngram: int = 0, attempt: int = 0
+        self,
+        batch: _Batch,
+        start: list[int],
+        *,
+        beam_size: int | None = None,
+        penalty: float = 1.0,
+        ngram: int = 0,
+        attempt: int = 0,
     ) -> list[_Decoded]:
         longest_s = max(window.duration_s for window in batch.windows)
         room = int(24 + self._options.tokens_per_s * longest_s)
         results = self._whisper.model.generate(
             batch.encoded,
             [start] * len(batch.windows),
-            beam_size=self._options.beam_size,
+            beam_size=beam_size or self._options.beam_size,
             max_length=min(self._whisper.max_length, len(start) + room),
             suppress_blank=True,
             suppress_tokens=self._suppressed,

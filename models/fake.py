@@ -141,6 +141,7 @@ class FakeRecognizer:
         spans_s: Sequence[tuple[float, float]],
         prompt: str | None = None,
         hotwords: str | None = None,
+        draft: bool = False,
     ) -> list[HeardSegment]:
         """Play back the turns inside ``spans_s``; without a script, one sentence a span."""
         turns = _turns(self.script, samples)

@@ -64,8 +64,12 @@ class Recognizer(Protocol):
         spans_s: Sequence[tuple[float, float]],
         prompt: str | None = None,
         hotwords: str | None = None,
+        draft: bool = False,
     ) -> list[HeardSegment]:
-        """Recognise the speech inside ``spans_s``; times are those of ``samples``."""
+        """Recognise the speech inside ``spans_s``; times are those of ``samples``.
+
+        A ``draft`` is never shown as the transcript: it may be decoded with less care.
+        """
         ...
 
 

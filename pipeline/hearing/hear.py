@@ -261,13 +261,20 @@ def _sides(lanes: Lanes, words: Sequence[Sequence[Word]], decision: RoleDecision
 def _fillers(
     turns: Sequence[Turn], sides: dict[Role, _Side], recognizer: Recognizer, lexicon: HearingLexicon
 ) -> tuple[Event, ...]:
-    """Fillers of both sides; the second, verbatim decode is spent on the agent, who is judged by them."""
+    """Fillers of both sides; the second, verbatim decode is spent on the agent, who is judged by them.
+
+    In a mono call that means encoding the agent's speech again: decoded with the customer's between it, a
+    fifth of the fillers were not written (14 instead of 17 of 25 on development calls).
+    """
     found: list[Event] = []
     for role, side in sides.items():
         verbatim: list[HeardSegment] = []
         if role == "agent":
             verbatim = recognizer.transcribe(
-                side.samples, spans_s=list(side.spans), prompt=lexicon.verbatim_prompt
+                side.samples,
+                spans_s=list(side.spans),
+                prompt=lexicon.verbatim_prompt,
+                draft=True,
             )
         silent = pauses(side.samples, side.spans, min_s=lexicon.fillers.pause_s)
         found.extend(filler_events(turns, verbatim, role=role, rules=lexicon.fillers, silences=silent))
