@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TRIES = 5
-_FINGERPRINT_COLUMNS = (
-    "call_id",
-    "version",
-    "recording_sha256",
-    "recording_size_bytes",
-    "recording_stamp",
-    "call_record_sha256",
-    "call_date",
-)
 
 
 class Store:
@@ -429,37 +420,14 @@ class Store:
     def _scan_fingerprints(
         self, wanted: frozenset[str] | None, files: Sequence[DataFile]
     ) -> dict[str, Fingerprint]:
-        from pipeline.results import reading
+        from pipeline.results.known import fingerprints
 
-        table = reading.scan(
-            "hearings",
-            files,
-            columns=_FINGERPRINT_COLUMNS,
-            call_ids=wanted,
-            filesystem=self._storage.filesystem,
-        )
-        columns: list[list[Any]] = [table[name].to_pylist() for name in _FINGERPRINT_COLUMNS]
-        found: dict[str, Fingerprint] = {}
-        for call_id, version, sha256, size, stamp, record, day in zip(*columns, strict=True):
-            if call_id not in found or found[call_id].version < version:
-                call_date = None if day is None else day.isoformat()
-                found[call_id] = Fingerprint(version, sha256, size, stamp, record, call_date)
-        return found
+        return fingerprints(files, wanted, self._storage.filesystem)
 
     def _latest_quarantine(self) -> dict[tuple[str | None, str], QuarantineRow]:
-        from pipeline.results import reading
+        from pipeline.results.known import latest_quarantine
 
-        storage = self._storage
-        table = self._listed(
-            lambda: reading.scan("quarantine", storage.files("quarantine"), filesystem=storage.filesystem)
-        )
-        latest: dict[tuple[str | None, str], QuarantineRow] = {}
-        for values in table.to_pylist():
-            row = QuarantineRow(**values)
-            known = latest.get(row.key)
-            if known is None or (row.attempts, row.last_seen) > (known.attempts, known.last_seen):
-                latest[row.key] = row
-        return latest
+        return self._listed(lambda: latest_quarantine(self._storage))
 
 
 def _microseconds(row: QuarantineRow) -> int:
