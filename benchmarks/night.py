@@ -23,14 +23,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.archive import archive_costs
 from benchmarks.document import DOCS, write_section
 from benchmarks.nightpage import page
+from benchmarks.scaling import scale_page
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data_samples"
 CALLS = ("in02", "in03", "in05", "out02", "out03")
 MODEL_CALLS = ("transcribe", "phrase_scores", "stretches")
 ROWS = 1_000_000
+PARTS = ("inside", "workers", "byhand", "prefect", "parquet", "archive")
 
 
 def key_file(folder: Path) -> Path:
@@ -365,12 +368,11 @@ def parquet_rates() -> dict[str, Any]:
 def main() -> None:
     """Measure and write the document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="*", default=["inside", "workers", "byhand", "prefect", "parquet"])
+    parser.add_argument("--parts", nargs="*", default=list(PARTS))
     parser.add_argument("--long", action="store_true")
     options = parser.parse_args()
     path = DOCS / "performance.json"
-    everything = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    figures: dict[str, Any] = everything.get("night", {})
+    figures: dict[str, Any] = {}
 
     def measured(measure: Callable[..., Any], *args: Any, **more: Any) -> Any:
         with tempfile.TemporaryDirectory(prefix="zhijian-bench-") as name:
@@ -391,15 +393,21 @@ def main() -> None:
         }
     if "parquet" in options.parts:
         figures["parquet"] = parquet_rates()
+    if "archive" in options.parts:
+        figures["archive"] = measured(archive_costs)
     if options.long:
         figures["long"] = measured(fake_night, 5_000)
     if {"inside", "workers", "byhand"} & set(options.parts):
         figures["load_average"] = load_before
     figures["cores"] = len(os.sched_getaffinity(0))
+    everything = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    figures = {**everything.get("night", {}), **figures}
     everything["night"] = figures
     path.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
     text = page(figures)
     write_section("performance.md", "night", text)
+    if {"inside", "archive", "workers"} <= set(figures):
+        write_section("scaling.md", "model", scale_page(figures))
     print(text)
 
 

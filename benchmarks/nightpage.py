@@ -43,6 +43,7 @@ def page(figures: Figures) -> str:
         ("prefect", _prefect),
         ("long", _long),
         ("parquet", _parquet),
+        ("archive", _archive),
     ):
         if name in figures:
             lines += ["", *part(figures)]
@@ -191,3 +192,21 @@ def _parquet(figures: Figures) -> Iterator[str]:
         )
     yield ""
     yield "`turns` have a time and a confidence for every word; checksums are verified while reading."
+
+
+def _archive(figures: Figures) -> Iterator[str]:
+    found = figures["archive"]
+    calls = found["calls"]
+    yield "### Committing, compacting, planning"
+    yield ""
+    yield (
+        f"{calls:,} five-minute calls in commits of 32 to a local disk: {calls / found['commit_s']:.0f} "
+        f"calls a "
+        f"second on the clock ({calls / found['commit_cpu_s']:.0f} a CPU second). Stored size of a call "
+        f"{found['bytes_a_call'][0] / 1000:.1f} kB, compacted {found['bytes_a_call'][1] / 1000:.1f} kB; "
+        f"files "
+        f"{found['files'][0]} and {found['files'][1]}. Compaction took {found['compact_s']:.1f} s "
+        f"({calls / found['compact_s']:.0f} calls a second). To know which of these calls are scored "
+        f"already took "
+        f"{found['plan_s'][0]:.2f} s before and {found['plan_s'][1]:.2f} s after it."
+    )

@@ -1,0 +1,97 @@
+"""What stored calls weigh, how fast they are committed and compacted, and how long a night takes to plan.
+
+Table of contents: `archive_costs`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.judging import five_minute_calls
+from pipeline.judging.calendar_cn import CHINA
+from pipeline.judging.engine import judge
+from pipeline.judging.rulebook import load_rulebook
+from pipeline.records import Word
+from pipeline.results.entries import ScoredCall
+from pipeline.results.store import Store
+
+BATCH = 32
+
+
+def archive_costs(folder: Path, calls: int = 1_600) -> dict[str, Any]:
+    """Commit different five-minute calls in batches, plan over them, compact them.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    calls : int
+
+    Returns
+    -------
+    dict
+        Stored bytes and files a call before and after compaction, seconds of each step.
+    """
+    rulebook = load_rulebook()
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    day = datetime(2026, 3, 1, 10, 0, tzinfo=CHINA)
+    made = []
+    for hearing, call in five_minute_calls(calls):
+        turns = tuple(
+            replace(turn, words=tuple(_words(turn.text, turn.start_s, turn.end_s))) for turn in hearing.turns
+        )
+        heard = replace(hearing, turns=turns)
+        made.append((heard, call, judge(heard, call, rulebook)))
+    store = Store.open(folder / "results", write=True)
+    commit_s = commit_cpu_s = 0.0
+    for start in range(0, calls, BATCH):
+        batch = []
+        for number in range(start, min(start + BATCH, calls)):
+            hearing, call, judgement = made[number]
+            named = replace(call, call_id=f"{number:08d}", started_at=day)
+            batch.append(
+                ScoredCall(named, hearing, judgement, f"/r/{number}", now, recording_size_bytes=4_800_000)
+            )
+        began_s, began_cpu_s = time.monotonic(), time.process_time()
+        store.commit(batch)
+        commit_s += time.monotonic() - began_s
+        commit_cpu_s += time.process_time() - began_cpu_s
+    before = _size(folder)
+    fresh = Store.open(folder / "results", write=True)
+    began_s = time.monotonic()
+    known = fresh.scored_fingerprints(f"{number:08d}" for number in range(calls))
+    plan_small_s = time.monotonic() - began_s
+    began_s = time.monotonic()
+    list(fresh.compact())
+    compact_s = time.monotonic() - began_s
+    after = _size(folder)
+    fresh = Store.open(folder / "results", write=True)
+    began_s = time.monotonic()
+    fresh.scored_fingerprints(f"{number:08d}" for number in range(calls))
+    return {
+        "calls": len(known),
+        "commit_s": commit_s,
+        "commit_cpu_s": commit_cpu_s,
+        "bytes_a_call": [before[0] / calls, after[0] / calls],
+        "files": [before[1], after[1]],
+        "compact_s": compact_s,
+        "plan_s": [plan_small_s, time.monotonic() - began_s],
+    }
+
+
+def _words(text: str, start_s: float, end_s: float) -> list[Word]:
+    """A time for every two characters, spread evenly."""
+    step_s = (end_s - start_s) / max(1, len(text))
+    return [
+        Word(text[at : at + 2], round(start_s + at * step_s, 2), round(start_s + (at + 2) * step_s, 2), 0.9)
+        for at in range(0, len(text), 2)
+    ]
+
+
+def _size(folder: Path) -> tuple[int, int]:
+    sizes = [path.stat().st_size for path in folder.rglob("*.parquet")]
+    return sum(sizes), len(sizes)
