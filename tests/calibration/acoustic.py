@@ -41,7 +41,10 @@ SOUNDS_SAME, SOUNDS_OTHER = 85.0, 85.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One answer of the audio and whether the phrase was said."""
+    """One answer of the audio, whether the phrase was said, and what the words alone decide there.
+
+    ``words`` is ``hit``, ``unsure`` or ``none``.
+    """
 
     part: str
     call: str
@@ -51,6 +54,7 @@ class Row:
     logprob: float
     alike: float
     said: bool
+    words: str
 
     def answer(self) -> PhraseEvidence:
         """Return it as judging sees it."""
@@ -141,14 +145,37 @@ def labelled(
 ) -> list[Row]:
     """Rows of one heard call."""
     case = true_case(truth, call, lexicon)
+    alone = Case(replace(heard, phrases=()), call, lexicon)
     rows = []
     for one in heard.phrases:
         label = said(case, one)
         if label is not None:
             rows.append(
-                Row(part, call_id, one.phrase, one.spelling, one.c_rel, one.logprob, one.alike, label)
+                Row(
+                    part,
+                    call_id,
+                    one.phrase,
+                    one.spelling,
+                    one.c_rel,
+                    one.logprob,
+                    one.alike,
+                    label,
+                    by_words(alone, one),
+                )
             )
     return rows
+
+
+def by_words(case: Case, answer: PhraseEvidence) -> str:
+    """What judging makes of a place without its answer."""
+    marks = [
+        mark
+        for mark in case.marks(answer.phrase, Window(case.turns_by_role[answer.role]))
+        if mark.hit.start_s < answer.end_s and answer.start_s < mark.hit.end_s
+    ]
+    if any(mark.is_sure for mark in marks):
+        return "hit"
+    return "unsure" if marks else "none"
 
 
 # ---- fitting ------------------------------------------------------------------------------------
@@ -248,6 +275,22 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
         told = " | ".join(f"{value:.3f}" for value in aucs)
         shown = " | ".join(" / ".join(map(str, counts[label])) for label in (True, False))
         lines.append(f"| {part} | {len(own)} | {sum(row.said for row in own)} | {told} | {shown} |")
+    lines += [
+        "",
+        "What it adds, at these places: decided by words alone, and with the answers.",
+        "",
+        "| half | said: hit / unsure / none, words | said, with answers "
+        "| not said, words | not said, with answers |",
+        "|---|---|---|---|---|",
+    ]
+    for part in ("dev", "heldout"):
+        cells = []
+        for label in (True, False):
+            own = [row for row in rows if row.part == part and row.said is label]
+            for decide in (lambda row: row.words, lambda row: _with_answer(row, model)):
+                told = [decide(row) for row in own]
+                cells.append(" / ".join(str(told.count(each)) for each in ("hit", "unsure", "none")))
+        lines.append(f"| {part} | {' | '.join(cells)} |")
     lines += ["", "| probability | answers, held out | really said |", "|---|---|---|"]
     held = [row for row in rows if row.part == "heldout"]
     for low, high in pairwise(BINS):
@@ -255,6 +298,11 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
         share = f"{100 * _share([row.said for row in inside], said=True):.0f} %" if inside else "–"
         lines.append(f"| {low:g} – {high:g} | {len(inside)} | {share} |")
     return "\n".join(lines)
+
+
+def _with_answer(row: Row, model: AcousticModel) -> str:
+    opinion = model.opinion(row.answer())
+    return {"present": "hit", "absent": "none"}.get(opinion, row.words)
 
 
 def auc(pairs: Sequence[tuple[float, bool]]) -> float:

@@ -90,3 +90,24 @@ def test_gather_lays_the_pieces_end_to_end():
 )
 def test_speech_without_text_is_found(spans, words, holes):
     assert uncovered(spans, words, hole_s=1.2, empty_s=0.5) == holes
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.0, 6.0), st.floats(0.3, 12.0)), min_size=1, max_size=20),
+)
+def test_even_windows_hold_the_same_speech_and_are_no_more(gaps):
+    spans, at = [], 0.0
+    for gap, length in gaps:
+        spans.append((at + gap, at + gap + length))
+        at = spans[-1][1]
+    full, even = pack(spans, at + 1.0), pack(spans, at + 1.0, even=True)
+    assert len(even) <= len(full)
+    assert max(window.duration_s for window in even) <= 29.0 + 1e-6
+    assert sum(window.duration_s for window in even) == pytest.approx(sum(w.duration_s for w in full))
+
+
+def test_even_windows_are_about_equally_long():
+    spans = [(4.0 * at, 4.0 * at + 2.0) for at in range(16)]
+    full, even = ([w.duration_s for w in pack(spans, 70.0, even=flag)] for flag in (False, True))
+    assert len(full) == len(even) == 2
+    assert max(even) - min(even) < max(full) - min(full)
