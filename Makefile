@@ -68,8 +68,9 @@ fuzz: env
 calibrate: env
 	@$(BIN)/python -m tests.calibration.refit
 
-bench: env
+bench: models
 	@$(BIN)/python -m benchmarks.judging
+	@$(BIN)/python -m benchmarks.night
 
 # ARGS="--set NAME=FOLDER --only NAME --quick --hours 1"
 bench-hearing: models
