@@ -21,6 +21,7 @@ verdicts = load("verdicts", "results/")  # pandas, latest version of every call
 scores = load("scores", "results/", latest=False)  # every version
 ```
 
+`docs/analysts.md` (in Chinese) says how to read them in Python and SQL, and which notebook answers what.
 Any Parquet reader can open the files; every column carries its description, unit and Chinese label in the
 file's own schema. Times are seconds from the start of the recording. This page is made from the schemas by
 `python -m benchmarks.describe_results`.
