@@ -17,8 +17,8 @@ Truth is taken from each voice's own clean track: a frame counts as speech withi
 loud frames and 10 dB above its quiet ones (some were made in noisy rooms: what is no louder than the room is
 not speech), pauses under 0.25 s are filled. Everything is drawn from seeds made of names.
 
-Table of contents: `Voice`, `load_voices`, `active`, `phrases`, `TUNED`, `pairs`, `Track`, `phrase_track`,
-`transfer_track`, `clip_track`, `sentence_track`.
+Table of contents: `Voice`, `load_voices`, `active`, `Phrase`, `phrases`, `TUNED`, `pairs`, `Track`,
+`phrase_track`, `transfer_track`, `clip_track`, `sentence_track`.
 """
 
 from __future__ import annotations
@@ -86,11 +86,28 @@ def _levels_db(samples: Samples) -> NDArray[np.float64]:
     return np.asarray(10.0 * np.log10(np.mean(frames**2, axis=1) + 1e-10), dtype=np.float64)
 
 
-def active(samples: Samples, *, close_s: float = 0.25, least_s: float = 0.15) -> list[tuple[float, float]]:
-    """Stretches of speech in a clean recording of one voice."""
-    power = 10.0 ** (_levels_db(samples) / 10.0)
-    levels = 10.0 * np.log10(np.convolve(power, np.ones(3) / 3, "same"))
-    loud = levels > max(np.percentile(levels, 95) - 25.0, np.percentile(levels, 5) + 10.0)
+def speech_bar_db(samples: Samples) -> float:
+    """Level from which a frame of a recording is speech."""
+    levels = _smoothed_db(samples)
+    return float(max(np.percentile(levels, 95) - 25.0, np.percentile(levels, 5) + 10.0))
+
+
+def _smoothed_db(samples: Samples) -> NDArray[np.float64]:
+    power = np.convolve(10.0 ** (_levels_db(samples) / 10.0), np.ones(3) / 3, "same")
+    return np.asarray(10.0 * np.log10(power), dtype=np.float64)
+
+
+def active(
+    samples: Samples, *, bar_db: float | None = None, close_s: float = 0.25, least_s: float = 0.15
+) -> list[tuple[float, float]]:
+    """Stretches of speech in a clean recording of one voice.
+
+    Parameters
+    ----------
+    bar_db : float, optional
+        Of the whole recording, where ``samples`` is a part of it: a part may hold no silence at all.
+    """
+    loud = _smoothed_db(samples) > (speech_bar_db(samples) if bar_db is None else bar_db)
     edges = np.flatnonzero(np.diff(np.r_[0, loud.astype(int), 0]))
     spans: list[tuple[float, float]] = []
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
@@ -101,15 +118,32 @@ def active(samples: Samples, *, close_s: float = 0.25, least_s: float = 0.15) ->
     return [(float(a), float(b)) for a, b in spans if b - a >= least_s]
 
 
-def phrases(voice: Voice, *, pause_s: float = 0.25, most_s: float = 3.2) -> list[Samples]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Phrase:
+    """A cut-out part of a recording at unit level, and where it holds speech."""
+
+    samples: Samples
+    spans: tuple[tuple[float, float], ...]
+
+    def begun(self, seconds: float, gain: float) -> Phrase:
+        """Its first seconds, as a backchannel."""
+        part = _faded(self.samples[: int(seconds * SR)].copy() * np.float32(gain))
+        end_s = len(part) / SR
+        return Phrase(part, tuple((a, min(b, end_s)) for a, b in self.spans if a < end_s))
+
+
+def phrases(voice: Voice, *, pause_s: float = 0.25, most_s: float = 3.2) -> list[Phrase]:
     """Cut recordings at pauses, and long stretches where they are quietest; unit level, soft edges."""
     found = []
     for samples, _ in voice.clips:
+        bar_db = speech_bar_db(samples)
         for begin_s, end_s in active(samples, close_s=pause_s):
             for a, b in _halved(samples, begin_s, end_s, most_s):
-                part = samples[max(int((a - 0.03) * SR), 0) : int((b + 0.03) * SR)].copy()
-                found.append(_unit(_faded(part)))
-    return [part for part in found if len(part) > 0.3 * SR]
+                part = samples[max(int((a - 0.03) * SR), 0) : int((b + 0.03) * SR)]
+                spans = active(part, bar_db=bar_db)
+                if spans and len(part) > 0.3 * SR:
+                    found.append(Phrase(_unit(_faded(part.copy())), tuple(spans)))
+    return found
 
 
 def _faded(part: Samples) -> Samples:
@@ -164,11 +198,11 @@ class _Builder:
         self.names = names
         self.turns: list[TrueTurn] = []
 
-    def put(self, side: int, at_s: float, part: Samples) -> tuple[float, list[tuple[float, float]]]:
+    def put(self, side: int, at_s: float, part: Phrase) -> tuple[float, list[tuple[float, float]]]:
         begin = int(at_s * SR)
-        part = part[: self.tracks.shape[1] - begin]
-        self.tracks[side, begin : begin + len(part)] += part
-        return at_s + len(part) / SR, [(at_s + a, at_s + b) for a, b in active(part)]
+        samples = part.samples[: self.tracks.shape[1] - begin]
+        self.tracks[side, begin : begin + len(samples)] += samples
+        return at_s + len(samples) / SR, [(at_s + a, at_s + b) for a, b in part.spans]
 
     def say(
         self,
@@ -207,7 +241,7 @@ def phrase_track(a: Voice, b: Voice, style: Style, *, seconds: float = 90.0) -> 
     stock = (phrases(a), phrases(b))
     queue = [list(draw.permutation(len(parts))) for parts in stock]
     builder = _Builder(seconds, (a.name, b.name))
-    short = [min(parts, key=len)[: SR // 2].copy() for parts in stock]
+    short = [min(parts, key=lambda p: len(p.samples)).begun(0.5, 0.8) for parts in stock]
     at_s, side = 0.5, 0
     while at_s < seconds:
         runs = int(draw.integers(1, 4 if style == "call" and side == 0 else 3))
@@ -219,9 +253,9 @@ def phrase_track(a: Voice, b: Voice, style: Style, *, seconds: float = 90.0) -> 
             began = at_s
             at_s, pieces = builder.put(side, at_s, part)
             said += pieces
-            if style == "call" and len(part) > 2.5 * SR and draw.random() < 0.25:
-                when = began + draw.uniform(0.8, len(part) / SR - 0.8)
-                _, heard = builder.put(1 - side, when, _faded(short[1 - side] * 0.8))
+            if style == "call" and len(part.samples) > 2.5 * SR and draw.random() < 0.25:
+                when = began + draw.uniform(0.8, len(part.samples) / SR - 0.8)
+                _, heard = builder.put(1 - side, when, short[1 - side])
                 builder.say(1 - side, heard, backchannel=True)
             if run < runs - 1:
                 at_s += draw.uniform(0.15, 0.5)
@@ -273,9 +307,9 @@ def clip_track(a: Voice, b: Voice, *, seconds: float = 90.0) -> Track:
             spans = active(samples)
             first_s = max(spans[0][0] - 0.05, 0.0)
             part = samples[int(first_s * SR) : int((spans[-1][1] + 0.05) * SR)].copy()
-            began = at_s
-            at_s, _ = builder.put(side, at_s, _unit(_faded(part)))
-            said.append((began + spans[0][0] - first_s, began + spans[-1][1] - first_s))
+            whole = ((spans[0][0] - first_s, spans[-1][1] - first_s),)
+            at_s, pieces = builder.put(side, at_s, Phrase(_unit(_faded(part)), whole))
+            said += pieces
             at_s += draw.uniform(0.15, 0.6)
         builder.say(side, said)
         at_s += draw.uniform(-1.0, -0.2) if draw.random() < 0.2 else draw.uniform(0.0, 0.5)
@@ -304,8 +338,10 @@ def sentence_track(agent: Voice, customer: Voice, *, seconds: float = 60.0, skip
             samples, words = stock[side][place[side] % len(stock[side])]
             place[side] += 1
             spans = active(samples)
-            part = samples[int(max(spans[0][0] - 0.25, 0) * SR) : int((spans[-1][1] + 0.25) * SR)]
-            at_s, pieces = builder.put(side, at_s, _unit(_faded(part.copy())))
+            first_s = max(spans[0][0] - 0.25, 0.0)
+            part = samples[int(first_s * SR) : int((spans[-1][1] + 0.25) * SR)].copy()
+            inside = tuple((a - first_s, b - first_s) for a, b in spans)
+            at_s, pieces = builder.put(side, at_s, Phrase(_unit(_faded(part)), inside))
             said += pieces
             text += words
             at_s += draw.uniform(0.3, 0.6)

@@ -9,18 +9,28 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing.__main__ import Options, document, measure
+from benchmarks.hearing.echo import echoed
 from benchmarks.hearing.figures import Pool, figures_of
 from benchmarks.hearing.generated import generated_calls
-from benchmarks.hearing.human import Voice, active, pairs, phrase_track, sentence_track
+from benchmarks.hearing.human import (
+    Voice,
+    active,
+    clip_track,
+    pairs,
+    phrase_track,
+    sentence_track,
+    transfer_track,
+)
 from benchmarks.hearing.lines import stitched_call
 from benchmarks.hearing.measuring import Ports, voices_of_call
 from benchmarks.hearing.sounds import filler_counts
 from benchmarks.hearing.truth import TrueFiller, TrueInterruption, TrueTurn
-from benchmarks.hearing.voices import diarization_counts, interruption_counts
+from benchmarks.hearing.voices import diarization_counts, interruption_counts, silence_counts
 from models.fake import FakeDiarizer, FakeRecognizer, FakeTurn
+from pipeline.hearing.lanes import Lane, Lanes
 from pipeline.hearing.lexicon import load_lexicon
 from pipeline.ports import SpeakerStretch
-from pipeline.records import Event, Hearing
+from pipeline.records import ROLES, Event, Hearing
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
 
@@ -170,6 +180,39 @@ def test_sentences_keep_their_words_and_stereo_its_sides():
     assert recording.sample_rate_hz == 8000
     counts = voices_of_call(call, ports([], perfect=False))
     assert counts["speech"] > 0
+
+
+@pytest.mark.parametrize("layout", ["stereo", "mono"])
+def test_true_voices_give_true_interruptions_and_silence(layout):
+    track = phrase_track(voice("v", 120.0), voice("w", 210.0), "call", seconds=90.0)
+    call = stitched_call(track, layout=layout)
+    assert call.interruptions
+    nothing = np.zeros(1, dtype=np.float32)
+    lanes = Lanes(
+        layout,
+        tuple(
+            Lane(n, nothing, tuple(p for t in call.turns if t.role == role for p in t.pieces))
+            for n, role in enumerate(ROLES)
+        ),
+    )
+    hearing = echoed(call, lanes, load_lexicon().conversation)
+    counts = interruption_counts(call, hearing)
+    assert counts["cut_ins_matched"] >= 0.8 * max(counts["cut_ins"], counts["cut_ins_heard"])
+    assert silence_counts(call, hearing)["silence_error"] < 0.05
+
+
+def test_a_transfer_has_three_voices():
+    voices = voice("v", 120.0), voice("w", 210.0), voice("u", 160.0)
+    track = transfer_track(*voices, seconds=30.0)
+    assert {(t.role, t.voice) for t in track.turns} == {("agent", "v"), ("customer", "w"), ("agent", "u")}
+    last = max(t.start_s for t in track.turns if t.voice == "v")
+    assert last < min(t.start_s for t in track.turns if t.voice == "u")
+
+
+def test_clips_count_their_pauses_as_speech():
+    track = clip_track(voice("v", 120.0), voice("w", 210.0), seconds=12.0)
+    longest = max(b - a for t in track.turns for a, b in t.pieces)
+    assert longest == pytest.approx(5.5, abs=0.1)
 
 
 def test_no_voice_is_tuned_on_and_reported():
