@@ -6,7 +6,7 @@ Dataset ``rulebooks`` holds the bytes of each rulebook's files, and dated rows t
 on it was in force. Rows are only ever added.
 
 Table of contents: `ArchivedRulebook`, `archive_rulebook`, `archived_rulebooks`, `rulebook_by_hash`,
-`rules_of_day`.
+`rulebook_in_use`, `rules_of_day`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def archive_rulebook(
 
     from pipeline.results.schemas import schema_of
 
-    book = load_rulebook(folder)
+    book = rulebook_in_use(folder)
     known = {entry.hash: entry for entry in archived_rulebooks(store)}.get(book.hash)
     rows: list[Mapping[str, Any]] = []
     if known is None:
@@ -149,8 +149,31 @@ def rulebook_by_hash(store: Store, rulebook_hash: str, *, current: Path | None =
             return None
         # Other code may count other files into the hash; these are the files that it was given to.
         return replace(book, hash=rulebook_hash)
-    book = load_rulebook(current)
+    book = rulebook_in_use(current)
     return book if book.hash == rulebook_hash else None
+
+
+def rulebook_in_use(folder: Path | None = None) -> Rulebook:
+    """Load the rulebook in use; one whose files have not changed is loaded once a process.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None is the rulebook that ships.
+
+    Raises
+    ------
+    RulebookError
+        The rulebook has problems.
+    """
+    place = folder or shipped_folder()
+    state = tuple(
+        (str(path), status.st_mtime_ns, status.st_size)
+        for path, _ in _files(place)
+        if path.is_file()
+        for status in (path.stat(),)
+    )
+    return _loaded(folder, state)
 
 
 def rules_of_day(
@@ -191,6 +214,11 @@ def rules_of_day(
             "this version reads, nor the one in use; give a rulebook with --rulebook"
         )
     return book
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: Path | None, _state: tuple[tuple[str, int, int], ...]) -> Rulebook:
+    return load_rulebook(folder)
 
 
 def _row(book: Rulebook, file: str, content: bytes, day: date | None, digest: str) -> Mapping[str, Any]:

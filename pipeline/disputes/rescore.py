@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.audit import audit_place, opening, record_opening
-from pipeline.disputes.archive import archive_rulebook, rules_of_day
+from pipeline.disputes.archive import archive_rulebook, rulebook_in_use, rules_of_day
 from pipeline.disputes.compare import Comparison, compare
 from pipeline.disputes.dual import DualVerdict, dual_verdicts, todays_opinion
 from pipeline.disputes.holds import hold_for_dispute
-from pipeline.disputes.versions import Version, load_version, load_versions
+from pipeline.disputes.versions import Version, load_version
 from pipeline.errors import ConfigError, InputError, RecordingError, RecordingMissingError, StorageError
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.judging.engine import judge
@@ -118,11 +118,14 @@ def rescore(
             raise InputError(f"{name} has {len(text.strip())} characters; expected 1 to {MAX_TEXT}")
     store = Store.open(settings.results, write=True)
     old = load_version(store, call_id, current=settings.rulebook)
-    first = old if old.number == 1 else load_versions(store, call_id, [1], current=settings.rulebook)[0]
     call_day = old.call.started_at.astimezone(CHINA).date()
     if rulebook is None:
-        scored = first.scored_at.astimezone(CHINA).date()
-        book = rules_of_day(store, call_day, first.judgement.rulebook_hash, scored, current=settings.rulebook)
+        first = store.read(
+            "scores", columns=("version", "rulebook_hash", "scored_at"), call_ids=[call_id], latest=False
+        ).sort_by("version")
+        first_hash, first_at = first["rulebook_hash"][0].as_py(), first["scored_at"][0].as_py()
+        scored = first_at.astimezone(CHINA).date()
+        book = rules_of_day(store, call_day, first_hash, scored, current=settings.rulebook)
     else:
         book = load_rulebook(rulebook)
         archive_rulebook(store, rulebook)  # kept so that its verdicts can be defended; never in force
@@ -152,7 +155,7 @@ def rescore(
         raise StorageError(f"call {call_id} was scored by somebody else at the same moment; repeat")
     new = load_version(store, call_id, committed.versions[call_id], current=rulebook or settings.rulebook)
     day = today or datetime.now(UTC).astimezone(CHINA).date()
-    current = load_rulebook(settings.rulebook)
+    current = rulebook_in_use(settings.rulebook)
     opinion = todays_opinion(new.hearing, new.call, current, day)
     return Rescore(
         call_id=call_id,

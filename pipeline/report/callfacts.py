@@ -11,6 +11,7 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from pipeline.disputes.archive import rulebook_in_use
 from pipeline.disputes.compare import Comparison, compare
 from pipeline.disputes.dual import DualVerdict, dual_verdicts, todays_opinion
 from pipeline.disputes.effective import EffectiveScore, effective_score
@@ -18,7 +19,7 @@ from pipeline.disputes.reviews import Review, read_reviews
 from pipeline.disputes.versions import Version, load_versions
 from pipeline.errors import InputError
 from pipeline.judging.calendar_cn import CHINA
-from pipeline.judging.rulebook import Rulebook, load_rulebook
+from pipeline.judging.rulebook import Rulebook
 from pipeline.privacy import CallMask
 from pipeline.report.clips import Clip, EvidenceKey
 from pipeline.results.store import Store
@@ -99,7 +100,7 @@ def gather(
             + ", ".join(map(str, by_number))
         )
     shown = by_number[version] if version is not None else versions[-1]
-    in_use = load_rulebook(current)
+    in_use = rulebook_in_use(current)
     opinion = todays_opinion(shown.hearing, shown.call, in_use, today or made_at.astimezone(CHINA).date())
     reviews = tuple(read_reviews(store, [call_id]))
     return CallFacts(
