@@ -40,6 +40,8 @@ class Rescore:
 
     Attributes
     ----------
+    by_rules_of_day : bool
+        False if another rulebook was asked for; the new version is in force all the same.
     comparison : Comparison
         Of the version that was in force until now with the new one.
     today : tuple of DualVerdict
@@ -60,6 +62,7 @@ class Rescore:
     rulebook_version: str
     rulebook_hash: str
     from_audio: bool
+    by_rules_of_day: bool
     comparison: Comparison
     today: tuple[DualVerdict, ...]
     today_score: float | None
@@ -167,6 +170,7 @@ def rescore(
         rulebook_version=new.judgement.rulebook_version,
         rulebook_hash=new.judgement.rulebook_hash,
         from_audio=from_audio,
+        by_rules_of_day=rulebook is None,
         comparison=compare(old, new),
         today=tuple(each for each in dual_verdicts(new.judgement, opinion) if each.differs),
         today_score=opinion.score,

@@ -46,6 +46,13 @@ def rescore_table(done: Rescore) -> RenderableType:
         head.append(Text("一切依据未变，评分凭证与上一版完全相同", style="green"))
     elif found.changed_inputs:
         head.append(Text("依据有变：" + "、".join(CAUSE_ZH[cause] for cause in found.changed_inputs)))
+    if not done.by_rules_of_day:
+        head.append(
+            Text(
+                "注意：本版没有按通话当日的规则评分，但已是现行得分；只想试算请用 rules preview",
+                style="yellow",
+            )
+        )
     head.extend(Text(note, style="yellow") for note in found.notes)
     parts: list[RenderableType] = [*head]
     if found.differences:
