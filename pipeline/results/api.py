@@ -115,8 +115,8 @@ def load(
         reading = partial(store.read, table, dates=days, call_ids=restricted, latest=latest)
         added = () if columns is None or not record else ("call_id", "version")
         names = None if columns is None else list(dict.fromkeys([*columns, *added]))
-        found, withheld = _as_far_as_allowed(store, reading, table, names)
-    frame = _frame(found)
+        found, withheld = _recorded(store, reading, table, names)
+    frame = frame_of(found)
     if record:
         frame = _with_record(frame, store, table, [record] if isinstance(record, str) else record, days)
         if columns is not None:
@@ -131,25 +131,51 @@ def _audit(store: Store) -> AuditPlace:
     return audit_place(load_settings()[0], results=store.place)
 
 
-def _as_far_as_allowed(
+def _recorded(
     store: Store, reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None
 ) -> tuple[pa.Table, tuple[str, ...]]:
-    """Read all columns; if some need a key that is not at hand, the others, and empty ones in their place."""
+    """Read as far as the keys allow; that words were read, or asked for in vain, goes into the audit log."""
+    from pipeline.results.schemas import TABLES
+
+    closed = {column.name for column in TABLES[table] if column.access != "open"}
+    try:
+        found, withheld = as_far_as_allowed(reading, table, columns)
+    except AccessRefusedError as error:
+        record_refusal(None, error, at=_audit(store), purpose="notebook", what="transcript")
+        raise
+    if closed & set(found.column_names) and not withheld and found.num_rows:
+        ids = sorted(set(found["call_id"].to_pylist())) if "call_id" in found.column_names else []
+        record_opening(ids or ["?"], at=_audit(store), purpose="notebook", what="transcript")
+    return found, withheld
+
+
+def as_far_as_allowed(
+    reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None = None
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Read a dataset; where columns need a key that is not at hand, the others, and these empty.
+
+    Parameters
+    ----------
+    reading : callable
+        Takes ``columns``.
+    table : str
+    columns : sequence of str, optional
+        If one that needs the key is named here, its absence is an error.
+
+    Returns
+    -------
+    table : pyarrow.Table
+    withheld : tuple of str
+        Columns that are empty for want of the key.
+    """
     from pipeline.results.schemas import TABLES, schema_of, with_partition
 
-    closed = tuple(column.name for column in TABLES[table] if column.access != "open")
-    named = columns is not None and bool(set(columns) & set(closed))
     try:
-        found = reading(columns=columns)
-    except AccessRefusedError as error:
-        if named:
-            record_refusal(None, error, at=_audit(store), purpose="notebook", what="transcript")
+        return reading(columns=columns), ()
+    except AccessRefusedError:
+        closed = tuple(column.name for column in TABLES[table] if column.access != "open")
+        if columns is not None and set(columns) & set(closed):
             raise
-    else:
-        if closed and (columns is None or named) and found.num_rows:
-            ids = sorted(set(found["call_id"].to_pylist())) if "call_id" in found.column_names else []
-            record_opening(ids or ["?"], at=_audit(store), purpose="notebook", what="transcript")
-        return found, ()
     import pyarrow as pa
 
     whole = with_partition(schema_of(table))
@@ -177,6 +203,8 @@ def _with_record(
     reading = partial(store.read, "hearings", dates=days, call_ids=calls, latest=False)
     try:
         stored = reading(columns=[*key, "call_record"]).to_pydict()
+        ids = sorted(set(stored["call_id"]))
+        record_opening(ids, at=_audit(store), purpose="notebook", what="transcript", why="call records")
     except AccessRefusedError as error:
         warnings.warn(f"{', '.join(names)}: left empty ({error})", WithheldWarning, stacklevel=3)
         stored = reading(columns=list(key)).to_pydict()
@@ -236,7 +264,8 @@ def _open_matters(store: Store, days: Sequence[str] | None, wanted: set[str] | N
     return rows.quarantine(matters).append_column(PARTITION, call_dates)
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """Turn an Arrow table into pandas, with the types that `load` promises, sorted."""
     import pandas as pd
     import pyarrow as pa
 

@@ -9,18 +9,21 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.audit import AuditPlace, audit_place, opening, record_opening, record_refusal
 from pipeline.errors import (
     AccessRefusedError,
     InputError,
     KeyMaterialError,
     RecordingMissingError,
 )
-from pipeline.results.api import load
+from pipeline.results.api import as_far_as_allowed, frame_of, load
 from pipeline.results.labels import VALUES_ZH
+from pipeline.results.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +143,6 @@ class Call:
         InputError
             If the times lie outside of the call.
         """
-        from pipeline.audit import audit_place, opening
         from pipeline.hearing.audio import decode
         from pipeline.settings import load_settings
         from pipeline.vault.envelope import decrypt
@@ -203,7 +205,7 @@ def call(
     unmasked: bool = False,
     why: str = "",
 ) -> Call:
-    """Open one call.
+    """Open one call. That its words were read goes into the audit log.
 
     Parameters
     ----------
@@ -213,9 +215,9 @@ def call(
     version : int, optional
         The highest by default.
     unmasked : bool
-        Lift the masks over personal numbers; needs the setting ``dispute_key`` and is recorded.
+        Lift the masks over personal numbers; needs the setting ``dispute_key``.
     why : str
-        For the audit log, if the opening is recorded.
+        For the audit log, in a few words; no personal data.
 
     Returns
     -------
@@ -237,6 +239,8 @@ def call(
         print(one.transcript())
         one.play(12, 20)
     """
+    import pyarrow.compute as pc
+
     scores = load("scores", results, latest=False, call_ids=call_id)
     if scores.empty:
         raise InputError(_not_here(call_id, results))
@@ -245,16 +249,19 @@ def call(
     if mine.empty:
         there = ", ".join(map(str, sorted(scores["version"])))
         raise InputError(f"{results}: call {call_id} has no version {version}; there are: {there}")
-    _record_reading(call_id, results, unmasked=unmasked, why=why)
     row = records(mine)[0]
-    tables = {
-        name: load(name, results, latest=False, call_ids=call_id, dates=_day(row))
-        for name in ("turns", "verdicts", "events")
-    }
-    withheld = any(frame.attrs["withheld"] for frame in tables.values())
-    tables = {
-        name: frame[frame["version"] == wanted].reset_index(drop=True) for name, frame in tables.items()
-    }
+    if unmasked:
+        _may_unmask(call_id, results)
+    store = Store.open(results)
+    tables, withheld = {}, False
+    for name in ("turns", "verdicts", "events"):
+        reading = partial(store.read, name, call_ids=[call_id], dates=[_day(row)], latest=False)
+        found, closed = as_far_as_allowed(reading, name)
+        tables[name] = frame_of(found.filter(pc.equal(found["version"], wanted)))
+        withheld = withheld or bool(closed)
+    if not withheld:
+        what = "unmasked transcript" if unmasked else "transcript"
+        record_opening(call_id, at=_audit(results), purpose="notebook", what=what, why=why)
     if not withheld and not unmasked:
         tables = _masked(tables)
     return Call(
@@ -272,25 +279,21 @@ def _day(row: Any) -> str | None:
     return None if row["call_date"] != row["call_date"] else f"{row['call_date']:%Y-%m-%d}"
 
 
-def _record_reading(call_id: str, results: str | os.PathLike[str], *, unmasked: bool, why: str) -> None:
-    """Write into the audit log that words are read, where they are protected at all."""
+def _audit(results: str | os.PathLike[str]) -> AuditPlace:
     from pipeline.settings import load_settings
 
-    settings, _ = load_settings()
-    if not unmasked and not settings.transcript_key:
-        return
-    from pipeline.audit import audit_place, record_opening, record_refusal
-    from pipeline.privacy import may_unmask
+    return audit_place(load_settings()[0], results=results)
 
-    at = audit_place(settings, results=results)
-    what = "unmasked transcript" if unmasked else "transcript"
-    if unmasked:
-        try:
-            may_unmask(settings)
-        except AccessRefusedError as error:
-            record_refusal(call_id, error, at=at, purpose="notebook", what=what)
-            raise
-    record_opening(call_id, at=at, purpose="notebook", what=what, why=why)
+
+def _may_unmask(call_id: str, results: str | os.PathLike[str]) -> None:
+    from pipeline.privacy import may_unmask
+    from pipeline.settings import load_settings
+
+    try:
+        may_unmask(load_settings()[0])
+    except AccessRefusedError as error:
+        record_refusal(call_id, error, at=_audit(results), purpose="notebook", what="unmasked transcript")
+        raise
 
 
 def _masked(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -1,5 +1,6 @@
 """What analysts open: SQL views, labels, columns of the call record, one call, without and with keys."""
 
+import json
 import math
 
 import matplotlib as mpl
@@ -190,8 +191,13 @@ def test_with_the_key_words_come_back_and_reading_them_is_recorded(sealed, monke
     assert connect(results).sql("SELECT count(text) FROM turns").fetchall() == [(6,)]
     assert load("scores", results, record="line")["line"].tolist()[0] == "mobile"
     log = "".join(path.read_text() for path in (tmp_path / "audit").rglob("*.jsonl"))
-    assert '"what":"transcript"' in log
-    assert "question 3" in log
+    records = [json.loads(line) for line in log.splitlines()]
+    opened = [(r.get("call_id"), r.get("call_ids"), r.get("why")) for r in records if r["event"] == "open"]
+    assert opened == [
+        ("c1", None, "question 3"),
+        ("*", None, "SQL over all calls"),
+        (None, ["c1", "c2"], "call records"),
+    ]
 
 
 # One call -----------------------------------------------------------------------------------------
