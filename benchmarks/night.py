@@ -83,6 +83,28 @@ def _settings(folder: Path, **more: Any) -> Any:
     return load_settings(flags, env={}, folder=folder)[0]
 
 
+def cer(heard: dict[str, str]) -> float:
+    """Share of wrong characters over whole calls, in the order they were said, both speakers together.
+
+    Parameters
+    ----------
+    heard : dict of str to str
+        Sample call to all that was recognised in it.
+    """
+    from rapidfuzz.distance import Levenshtein
+
+    from pipeline.mandarin import normalised
+
+    truth = json.loads((SAMPLES / "truth.json").read_text(encoding="utf-8"))["calls"]
+    wrong = said = 0
+    for name, text in heard.items():
+        turns = sorted(truth[name]["turns"], key=lambda turn: turn["start_s"])
+        reference = normalised("".join(turn["text"] for turn in turns))
+        wrong += Levenshtein.distance(reference, normalised(text))
+        said += len(reference)
+    return wrong / said
+
+
 class _Metered:
     """A model whose CPU seconds are counted."""
 
@@ -144,7 +166,12 @@ def inside(folder: Path) -> dict[str, Any]:
     began_s = time.process_time()
     summary = night_run.run_night(night_run.open_night(settings))
     cpu_s = time.process_time() - began_s
+    from pipeline.results import load
+
+    turns = load("turns", folder / "results").sort_values(["call_id", "start_s"])
+    texts = turns.groupby("call_id").text.agg("".join)
     return {
+        "cer": cer({str(call_id).removesuffix("-0"): text for call_id, text in texts.items()}),
         "audio_s": summary.audio_s,
         "cpu_s": cpu_s,
         "models_cpu_s": spent,
@@ -205,7 +232,11 @@ def by_hand(folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.byhand", str(plain)]
     done = _run(command)
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"audio_s": audio_s, **{name: found[name] for name in ("load_s", "wall_s", "cpu_s")}}
+    return {
+        "audio_s": audio_s,
+        "cer": cer({name.removesuffix("-0"): text for name, text in found["words"].items()}),
+        **{name: found[name] for name in ("load_s", "wall_s", "cpu_s")},
+    }
 
 
 class _Watch(threading.Thread):

@@ -135,6 +135,11 @@ def _by_hand(figures: Figures) -> Iterator[str]:
             f"zhijian is **{faster:.2f} times as fast** on the clock "
             f"and takes 1/{leaner:.2f} of the CPU time."
         )
+        if "cer" in hand and "cer" in figures["inside"]:
+            yield (
+                f"Characters wrong, both speakers together: by hand {hand['cer']:.1%}, zhijian "
+                f"{figures['inside']['cer']:.1%}."
+            )
 
 
 def _rate(name: str, audio_s: float, wall_s: float, cpu_s: float) -> str:
@@ -210,3 +215,5 @@ def _archive(figures: Figures) -> Iterator[str]:
         f"already took "
         f"{found['plan_s'][0]:.2f} s before and {found['plan_s'][1]:.2f} s after it."
     )
+    yield ""
+    yield f"Reading every page of them for damage, as a run does for its own day, took {found['check_s']:.1f} s."

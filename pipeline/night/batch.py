@@ -146,7 +146,6 @@ class Desk:
             return
         now = datetime.now(UTC)
         scored: list[ScoredCall] = []
-        failed: list[QuarantineRow] = []
         refused: list[Failed] = []
         for outcome in outcomes:
             if isinstance(outcome, Scored):
