@@ -216,4 +216,7 @@ def _archive(figures: Figures) -> Iterator[str]:
         f"{found['plan_s'][0]:.2f} s before and {found['plan_s'][1]:.2f} s after it."
     )
     yield ""
-    yield f"Reading every page of them for damage, as a run does for its own day, took {found['check_s']:.1f} s."
+    yield (
+        "Reading every page of them for damage, as a run does for its own day, "
+        f"took {found['check_s']:.1f} s."
+    )
