@@ -190,14 +190,11 @@ def stats(
 
 
 def _enter(results: str, decision: Any) -> None:
-    from pipeline.disputes.holds import hold_for_dispute
     from pipeline.disputes.reviews import add_reviews
     from pipeline.report.comparison import kind_zh
     from pipeline.results.store import Store
 
     entered = add_reviews(Store.open(results, write=True), [decision])
-    if decision.kind == "appeal":
-        hold_for_dispute(results, decision.call_id, who=decision.person, why=decision.comment)
     if not entered:
         typer.echo("此前已有同样的记录，未重复登记")
     for review in entered:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from pipeline.disputes.holds import hold_for_dispute
 from pipeline.disputes.policy import Policy, load_policy
 from pipeline.errors import InputError
 from pipeline.records import VERDICTS, VerdictKind
@@ -140,8 +141,9 @@ def add_reviews(
 ) -> list[Review]:
     """Check decisions and append them, all of them or none.
 
-    A decision that says what its person said last about the same rule of the same call is passed over,
-    so that a sheet may be imported twice.
+    An appeal puts its call on hold for the years that a dispute asks for. A decision that says what its
+    person said last about the same rule of the same call is passed over, so that a sheet may be imported
+    twice.
 
     Parameters
     ----------
@@ -173,6 +175,9 @@ def add_reviews(
     if checker.problems:
         raise ReviewError(checker.problems)
     if not check_only:
+        for review in new:
+            if review.kind == "appeal":  # an appeal is a dispute: the call is kept for it from now on
+                hold_for_dispute(store.place, review.call_id, who=review.person, why=review.comment)
         _append(store, new, checker.days)
     return new
 

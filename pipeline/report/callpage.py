@@ -140,6 +140,7 @@ def call_page(facts: CallFacts) -> str:
         role_zh=ROLE_ZH,
         icon=ICON,
         data_uri=data_uri,
+        anchor=lambda second: _anchor(second, hearing.turns),
         reviews=_reviews(facts),
         receipt=_receipt(facts),
         made_at=f"{facts.made_at.astimezone(CHINA):%Y-%m-%d %H:%M}",
@@ -227,6 +228,12 @@ def _turn_at(span: Evidence, turns: Sequence[Turn]) -> int | None:
         return best
     before = [index for index, turn in enumerate(turns) if turn.start_s <= span.start_s]
     return before[-1] if before else (0 if turns else None)
+
+
+def _anchor(second: float, turns: Sequence[Turn]) -> str:
+    """Where a time leads when no script runs: the turn at that second, or the last one before it."""
+    before = [index for index, turn in enumerate(turns) if turn.start_s <= second + 0.05]
+    return f"#turn-{before[-1] if before else 0}" if turns else "#transcript"
 
 
 @dataclass(frozen=True, slots=True)

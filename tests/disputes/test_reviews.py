@@ -27,6 +27,7 @@ from pipeline.disputes.sheet import COLUMNS, import_sheet, sheet_rows, write_she
 from pipeline.errors import InputError, ResultsError
 from pipeline.records import Evidence
 from pipeline.results import load
+from pipeline.retention import holds
 from tests.disputes.dispute_builders import make_call, make_hearing, make_store, scored
 
 LATE = "inbound.answered_in_time"
@@ -95,6 +96,7 @@ def test_appeal_ruling_and_then_nothing(store):
     confirm(store, "c1", LATE, person="qa1")
     appeal(store, "c1", LATE, agent="3025", reason="系统故障")
     assert held(store, LATE).appealed
+    assert holds(store.place)["c1"].who == "3025"
     rule_finally(store, "c1", LATE, "pass", arbiter="lead", reason="查证属实")
     decided = held(store, LATE)
     assert (decided.verdict, decided.decided_by, decided.person, decided.appealed) == (
