@@ -12,6 +12,7 @@ from pipeline.records import (
     Judgement,
     Measures,
     ModelId,
+    PhraseEvidence,
     Turn,
     Verdict,
     Word,
@@ -58,6 +59,7 @@ def make_hearing(sha256="ab" * 32, **values):
         "events": events,
         "models": (ModelId("whisper-base", "asr", "cd" * 32),),
         "notes": ("crosstalk",),
+        "phrases": (PhraseEvidence("hello", "agent", 2.5, 3.1, "您好", -0.25, -1.5, 0.875),),
     }
     return Hearing(sha256, **{**defaults, **values})
 
