@@ -51,7 +51,7 @@ def audit_part(request: Request) -> Part:
     place = audit_place(request.settings, results=request.results)
     folders = request.audits or (place.folder,)
     if not any(log_files(folder) for folder in folders):
-        return Part("audit", f"{folders[0]}: nothing was opened yet")
+        return Part("audit", f"{folders[0]}: no log, nothing was opened yet")
     keys = load_audit_keys(request.audit_keys)
     if not request.audit_keys:
         keys.append(own_audit_key(place.key))
@@ -80,6 +80,25 @@ def audit_part(request: Request) -> Part:
             )
         lines.append(line)
     return Part("audit", "\n".join(lines), None, figures)
+
+
+def openings_part(request: Request) -> Part:
+    """Hold the recordings that were heard against those that the logs say were opened."""
+    from pipeline.audit import audit_place
+    from pipeline.audit.coverage import read_openings, unrecorded
+    from pipeline.results.store import Store
+
+    folders = request.audits or (audit_place(request.settings, results=request.results).folder,)
+    heard, missing = unrecorded(Store.open(request.results), read_openings(folders))
+    figures = {"heard": heard, "unrecorded": len(missing)}
+    if missing:
+        call_id, version = missing[0]
+        problem = (
+            f"call {call_id} version {version} was heard from its recording, and no log says who opened it "
+            f"({len(missing)} of {heard} such); the log was removed, or lies elsewhere: give --audit DIR"
+        )
+        return Part("openings", f"{len(missing)} of {heard} without a record", problem, figures)
+    return Part("openings", f"{heard} recordings heard, each with its record", None, figures)
 
 
 def scores_part(request: Request) -> Part:
@@ -128,7 +147,7 @@ def audio_part(request: Request) -> Part:
     )
 
 
-PARTS: list[Callable[[Request], Part]] = [audit_part, scores_part, audio_part]
+PARTS: list[Callable[[Request], Part]] = [audit_part, openings_part, scores_part, audio_part]
 """What is checked, in this order; further parts are added to this list."""
 
 

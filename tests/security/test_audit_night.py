@@ -44,7 +44,15 @@ def test_a_night_records_every_opening_and_verify_holds(night_folder, tmp_path):
     checked = zhijian("verify", str(night.results), env=env)
     assert checked.returncode == 0, checked.stderr
     assert "records hold" in checked.stdout
+    assert "1 recordings heard, each with its record" in checked.stdout
 
+    import shutil
+
+    shutil.copytree(night.results, tmp_path / "without")
+    shutil.rmtree(tmp_path / "without" / "_audit")
+    checked = zhijian("verify", str(tmp_path / "without"), env=env)
+    assert checked.returncode == 1
+    assert "call good version 1 was heard from its recording, and no log says who" in checked.stderr
     log = next((night.results / "_audit").glob("audit-*.jsonl"))
     log.write_bytes(log.read_bytes().replace(b'"good"', b'"evil"'))
     checked = zhijian("verify", str(night.results), "--json", env=env)
