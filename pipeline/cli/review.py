@@ -89,7 +89,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Import a filled sheet, all of it or nothing; every bad row is named."""
-    from pipeline.disputes.sheet import import_sheet
+    from pipeline.disputes.sheetimport import import_sheet
     from pipeline.errors import InputError
     from pipeline.results.store import Store
 

@@ -10,5 +10,7 @@ Table of contents: `pipeline.disputes.archive` (rulebooks by hash), `pipeline.di
 call's day and today), `pipeline.disputes.rescore`, `pipeline.disputes.compare` (what flipped and
 why), `pipeline.disputes.recheck` (scores derived again), `pipeline.disputes.reviews`,
 `pipeline.disputes.effective`, `pipeline.disputes.sampling`, `pipeline.disputes.agreement`,
-`pipeline.disputes.sheet` (Excel), `pipeline.disputes.bundle`, `pipeline.disputes.policy`.
+`pipeline.disputes.sheet` and
+`pipeline.disputes.sheetimport` (Excel), `pipeline.disputes.bundle`, `pipeline.disputes.holds`,
+`pipeline.disputes.policy`.
 """

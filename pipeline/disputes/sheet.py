@@ -1,21 +1,18 @@
-"""The review sheet: an Excel workbook that QA staff fill in, and its way back.
+"""The review sheet: an Excel workbook that QA staff fill in.
 
 One row is one rule of one call. White columns say what the machine decided and where to listen; the
-yellow ones are for people. The sheet comes back whole or not at all: every row that cannot be entered is
-named with its row number, and then nothing is imported.
+yellow ones are for people. `pipeline.disputes.sheetimport` is its way back.
 
-Table of contents: `SheetRow`, `sheet_rows`, `write_sheet`, `read_sheet`, `import_sheet`.
+Table of contents: `SheetRow`, `sheet_rows`, `write_sheet`.
 """
 
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.disputes.reviews import Decision, Review, ReviewError, add_reviews
 from pipeline.errors import InputError
 from pipeline.privacy import CallMask, safe_cell
 from pipeline.records import VerdictKind
@@ -30,10 +27,8 @@ if TYPE_CHECKING:
 TITLE = "复核"
 OPTIONS = "选项"
 HELP = "说明"
-MAX_BYTES = 50 * 1024 * 1024
-MAX_UNPACKED = 500 * 1024 * 1024
 MAX_ROWS = 100_000
-_ZH_VERDICT: dict[str, VerdictKind] = {
+VERDICT_OF: dict[str, VerdictKind] = {
     "通过": "pass",
     "不通过": "fail",
     "不适用": "not_applicable",
@@ -56,7 +51,7 @@ COLUMNS: tuple[tuple[str, int, bool], ...] = (
     ("说明", 40, True),
     ("复核人", 14, True),
 )
-_NAMES = tuple(name for name, _, _ in COLUMNS)
+NAMES = tuple(name for name, _, _ in COLUMNS)
 _HELP = (
     "一行是一通通话的一条规则。只填黄色的三列：人工判定（下拉选择）、说明、复核人。",
     "人工判定留空的行不会导入。与机器判定相同即为“维持”，不同即为“改判”，改判必须写说明。",
@@ -181,17 +176,17 @@ def write_sheet(rows: Sequence[SheetRow], *, reviewer: str = "") -> bytes:
     last = max(len(rows) + 1, 2)
     page.auto_filter.ref = f"A1:{page.cell(1, len(COLUMNS)).column_letter}{last}"
     options = book.create_sheet(OPTIONS)
-    for number, name in enumerate(_ZH_VERDICT, start=1):
+    for number, name in enumerate(VERDICT_OF, start=1):
         options.cell(number, 1, name)
     options.sheet_state = "hidden"
     rule = DataValidation(
         type="list",
-        formula1=f"={OPTIONS}!$A$1:$A${len(_ZH_VERDICT)}",
+        formula1=f"={OPTIONS}!$A$1:$A${len(VERDICT_OF)}",
         allow_blank=True,
         showErrorMessage=True,
     )
-    rule.errorTitle, rule.error = "人工判定", "请从下拉列表中选择：" + "、".join(_ZH_VERDICT)
-    column = page.cell(1, _NAMES.index("人工判定") + 1).column_letter
+    rule.errorTitle, rule.error = "人工判定", "请从下拉列表中选择：" + "、".join(VERDICT_OF)
+    column = page.cell(1, NAMES.index("人工判定") + 1).column_letter
     rule.add(f"{column}2:{column}{last}")
     page.add_data_validation(rule)
     notes = book.create_sheet(HELP)
@@ -203,168 +198,6 @@ def write_sheet(rows: Sequence[SheetRow], *, reviewer: str = "") -> bytes:
     return out.getvalue()
 
 
-def import_sheet(
-    store: Store, data: bytes, *, reviewer: str | None = None, check_only: bool = False
-) -> tuple[int, list[Review]]:
-    """Enter a filled sheet, all of it or nothing.
-
-    Parameters
-    ----------
-    store : Store
-        Opened for writing, unless ``check_only``.
-    data : bytes
-    reviewer : str, optional
-        For rows that do not name one.
-    check_only : bool
-
-    Returns
-    -------
-    int, list of Review
-        Rows that were filled in, and what was entered (what had been entered before is not again).
-
-    Raises
-    ------
-    InputError
-        The file is no such workbook.
-    ReviewError
-        Every row that cannot be entered, by its number.
-    """
-    decisions, problems = read_sheet(data, store, reviewer=reviewer)
-    try:
-        entered = add_reviews(store, decisions, check_only=check_only or bool(problems))
-    except ReviewError as error:
-        problems += error.problems
-    if problems:
-        raise ReviewError(sorted(problems, key=_row_number))
-    return len(decisions), entered
-
-
-def read_sheet(data: bytes, store: Store, *, reviewer: str | None = None) -> tuple[list[Decision], list[str]]:
-    """Read a filled sheet into decisions; nothing is stored.
-
-    Parameters
-    ----------
-    data : bytes
-        An ``.xlsx`` file.
-    store : Store
-        What the machine said is compared with the sheet's white columns.
-    reviewer : str, optional
-        For rows whose last column is empty.
-
-    Returns
-    -------
-    list of Decision
-        Of the rows whose 人工判定 is filled in and can be read.
-    list of str
-        What is wrong with the other rows, ``row 7: …``.
-
-    Raises
-    ------
-    InputError
-        The file is no such workbook.
-    """
-    page = _open(data)
-    head = [str(cell.value or "").strip() for cell in page[1]]
-    missing = [name for name in _NAMES if name not in head]
-    if missing:
-        raise InputError(
-            f"row 1: column {'、'.join(missing)} is missing; fill in the workbook that "
-            "`zhijian review export` writes"
-        )
-    place = {name: head.index(name) for name in _NAMES}
-    problems: list[str] = []
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for number, cells in enumerate(page.iter_rows(min_row=2), start=2):
-        values: dict[str, Any] = {}
-        for name, at in place.items():
-            cell = cells[at] if at < len(cells) else None
-            value = None if cell is None else cell.value
-            if isinstance(value, str) and (cell is not None and cell.data_type == "f"):
-                problems.append(f"row {number}: column {name} holds a formula; write the value itself")
-                value = None
-            values[name] = value
-        if _text(values["人工判定"]):
-            rows.append((number, values))
-        if number > MAX_ROWS:
-            raise InputError(f"more than {MAX_ROWS} rows; split the sheet")
-    machine = _machine(store, {_text(values["通话编号"]) for _, values in rows})
-    decisions: list[Decision] = []
-    for number, values in rows:
-        made = _decision(number, values, machine, reviewer, problems)
-        if made is not None:
-            decisions.append(made)
-    return decisions, problems
-
-
-def _row_number(problem: str) -> int:
-    number = problem.removeprefix("row ").split(":", 1)[0]
-    return int(number) if number.isdigit() else 0
-
-
-def _decision(
-    number: int,
-    values: Mapping[str, Any],
-    machine: Mapping[tuple[str, int, str], str],
-    reviewer: str | None,
-    problems: list[str],
-) -> Decision | None:
-    where = f"row {number}"
-    call_id, rule_id = _text(values["通话编号"]), _text(values["规则编号"])
-    try:
-        version = int(_text(values["评分版本"]))
-    except ValueError:
-        found = _text(values["评分版本"])
-        problems.append(f"{where}: 评分版本 is {found!r}; expected the number that was exported")
-        return None
-    chosen = _text(values["人工判定"])
-    verdict = _ZH_VERDICT.get(chosen)
-    faults: list[str] = []
-    if verdict is None:
-        faults.append(f"人工判定 {chosen!r} is unknown; expected one of: {'、'.join(_ZH_VERDICT)}")
-    said = machine.get((call_id, version, rule_id))
-    shown = _ZH_VERDICT.get(_text(values["机器判定"]))
-    if said is not None and shown != said:
-        faults.append(
-            f"机器判定 says {_text(values['机器判定'])!r}, stored is {VERDICT_ZH[said]!r}; "
-            "the white columns were changed or belong to another row"
-        )
-    problems.extend(f"{where}: {fault}" for fault in faults)
-    if faults or verdict is None:
-        return None
-    return Decision(
-        call_id=call_id,
-        rule_id=rule_id,
-        verdict=verdict,
-        person=_text(values["复核人"]) or (reviewer or ""),
-        comment=_text(values["说明"]),
-        version=version,
-        sample_id=_text(values["抽样编号"]) or None,
-        source="excel",
-        where=where,
-    )
-
-
-def _open(data: bytes) -> Worksheet:
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    if len(data) > MAX_BYTES:
-        raise InputError(f"the workbook has {len(data)} bytes; expected {MAX_BYTES} at most")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_UNPACKED:
-            raise InputError(f"the workbook unpacks to {unpacked} bytes; expected {MAX_UNPACKED} at most")
-        book = load_workbook(io.BytesIO(data), data_only=False)
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"this is no readable .xlsx workbook ({type(error).__name__}); save it as .xlsx and try again"
-        ) from error
-    if TITLE not in book.sheetnames:
-        raise InputError(f"the workbook has no sheet {TITLE}; found: {'、'.join(book.sheetnames)}")
-    return book[TITLE]
-
-
 def _put(cell: Any, value: str | float) -> None:
     """Write a value; text is text, whatever it looks like."""
     if isinstance(value, str):
@@ -372,14 +205,6 @@ def _put(cell: Any, value: str | float) -> None:
         cell.data_type = "s"
     else:
         cell.value = value
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip().removeprefix("'")
 
 
 def _masks(store: Store, call_ids: Collection[str]) -> dict[tuple[str, int], CallMask]:
@@ -420,13 +245,3 @@ def _span(span: Mapping[str, Any]) -> str:
     if span["end_s"] <= span["start_s"]:
         return clock(span["start_s"])
     return f"{clock(span['start_s'])}–{clock(span['end_s'])}"
-
-
-def _machine(store: Store, call_ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
-    ids = {call_id for call_id in call_ids if call_id}
-    if not ids:
-        return {}
-    table = store.read(
-        "verdicts", columns=("call_id", "version", "rule_id", "verdict"), call_ids=ids, latest=False
-    )
-    return {(row["call_id"], row["version"], row["rule_id"]): row["verdict"] for row in table.to_pylist()}

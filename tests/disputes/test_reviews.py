@@ -23,7 +23,8 @@ from pipeline.disputes.reviews import (
     rule_finally,
 )
 from pipeline.disputes.sampling import draw, store_sample
-from pipeline.disputes.sheet import COLUMNS, import_sheet, sheet_rows, write_sheet
+from pipeline.disputes.sheet import COLUMNS, sheet_rows, write_sheet
+from pipeline.disputes.sheetimport import import_sheet
 from pipeline.errors import InputError, ResultsError
 from pipeline.records import Evidence
 from pipeline.results import load
