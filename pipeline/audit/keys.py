@@ -157,8 +157,14 @@ def own_audit_key(path: Path | None) -> AuditKey:
     from platformdirs import user_state_path
 
     place = user_state_path("zhijian") / "audit.key"
-    if not place.exists():
-        _write_new(place)
+    try:
+        if not place.exists():
+            _write_new(place)
+    except (KeyMaterialError, OSError) as error:
+        raise KeyMaterialError(
+            f"{place}: the audit log's own key cannot be kept here; set `audit_key` to a file made by "
+            f"`zhijian keys new-audit`, or {AUDIT_KEY_ENVIRONMENT}"
+        ) from error
     return load_audit_key(place)
 
 

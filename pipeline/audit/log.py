@@ -189,6 +189,9 @@ class _Chain:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             tail = file.read()
+            if b"\n" not in tail[:-1]:  # one record longer than that
+                file.seek(0)
+                tail = file.read()
             whole, _, torn = tail.rpartition(b"\n")
             if torn:
                 # A crash, not an opening: nothing is opened before its record is whole.

@@ -38,7 +38,7 @@ PURPOSES: tuple[str, ...] = (
 )
 """Why something is opened; a free text beside it (``why``) says more."""
 THINGS: tuple[str, ...] = ("recording", "transcript", "unmasked transcript")
-_CALLS_PER_RECORD = 500
+_CALLS_PER_RECORD = 200
 _MAX_LISTED = 5000
 _MAX_TEXT = 500
 
@@ -160,7 +160,7 @@ def record_opening(
 ) -> None:
     """Record that calls are about to be opened; parameters as of `opening`.
 
-    Several calls that are opened together stand in one record for each 500 of them; above 5000 their number
+    Several calls that are opened together stand in one record for each 200 of them; above 5000 their number
     and the sha256 of their sorted ids (one a line).
     """
     if purpose not in PURPOSES:

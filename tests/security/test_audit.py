@@ -282,10 +282,26 @@ def test_many_calls_at_once_and_other_events(place):
     checkpoint(place)
     checkpoint(place)
     found = records(place.folder)
-    assert [len(r["call_ids"]) for r in found if "call_ids" in r] == [500, 500, 201]
-    assert [r["event"] for r in found] == ["begin", "open", "open", "open", "hold", "checkpoint"]
+    assert [len(r["call_ids"]) for r in found if "call_ids" in r] == [200] * 6 + [1]
+    assert [r["event"] for r in found] == ["begin", *["open"] * 7, "hold", "checkpoint"]
     with pytest.raises(InputError, match="purpose 'fun' is unknown"):
         record_opening("c", at=place, purpose="fun")
+
+
+def test_a_record_longer_than_any_buffer_is_followed_by_the_next(tmp_path):
+    log = filled(tmp_path, calls=1)
+    log.append([{"event": "open", "why": "x" * 400_000}])
+    log.append([{"event": "open", "call_id": "next"}])
+    log.append([{"event": "open", "call_id": "last"}])
+    assert verify_audit(tmp_path, [KEY]).problem is None
+    assert [r["seq"] for r in records(tmp_path)] == list(range(1, 7))
+
+
+def test_a_home_that_cannot_be_written_says_what_to_set(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(KeyMaterialError, match="set `audit_key`"):
+        own_audit_key(None)
 
 
 def test_keys_are_refused_when_others_can_read_them(tmp_path):

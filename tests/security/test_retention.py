@@ -271,3 +271,46 @@ def test_old_runs_go_from_prefects_store():
     assert asked[0]["flow_runs"]["end_time"]["before_"].startswith("2028-12-03")
     with pytest.raises(ConfigError):
         expire_flow_runs("file:///etc", TODAY, 1)
+
+
+def test_results_and_recordings_in_object_storage(tmp_path, monkeypatch):
+    import uuid
+
+    import fsspec
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    new_audit_key(tmp_path / "audit.key")
+    root = f"memory://{uuid.uuid4().hex}"
+    results, recordings = f"{root}/results", f"{root}/recordings"
+    store = Store.open(results, write=True)
+    store.commit([scored("old", 2025), scored("new", 2028), scored("held", 2025)])
+    memory = fsspec.filesystem("memory")
+    for name in ("old", "new", "held"):
+        memory.pipe_file(f"{recordings}/{name}.wav.age", b"age-encryption.org/v1\n")
+    settings = Settings(
+        results=results, recordings=recordings, audit=tmp_path / "log", audit_key=tmp_path / "audit.key"
+    )
+    monkeypatch.setenv("ZHIJIAN_AUDIT", str(tmp_path / "log"))
+    monkeypatch.setenv("ZHIJIAN_AUDIT_KEY", str(tmp_path / "audit.key"))
+    place_hold(results, "held", why="lawsuit", who="li.lei")
+    plan = run_retention(settings, apply=False, today=TODAY).plan
+    assert [item.call_id for item in plan.items] == ["old"]
+    assert run_retention(settings, apply=True, today=TODAY).deleted.recordings == 1
+    assert set(load("scores", results).call_id) == {"new", "held"}
+    assert sorted(p.rpartition("/")[2] for p in memory.ls(recordings, detail=False)) == [
+        "held.wav.age",
+        "new.wav.age",
+    ]
+
+
+def test_the_request_to_prefect_is_one_that_prefect_knows(monkeypatch):
+    from prefect.server.schemas.filters import FlowRunFilter
+
+    from pipeline.retention import prefectstore
+
+    asked = []
+    monkeypatch.setattr(prefectstore, "_ask", lambda _api, _method, _path, body: asked.append(body) or [])
+    prefectstore.expire_flow_runs("http://127.0.0.1/api", TODAY, 180)
+    known = FlowRunFilter.model_validate(asked[0]["flow_runs"])
+    assert known.end_time.before_.isoformat().startswith("2028-12-03")
+    assert [kind.value for kind in known.state.type.any_] == ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
