@@ -44,6 +44,7 @@ def export(
 ) -> None:
     """Write a sheet for QA staff: drop-downs, time codes, personal data masked."""
     from pipeline.audit import audit_place, record_opening
+    from pipeline.disputes.policy import load_policy
     from pipeline.disputes.sampling import draw, read_sample, store_sample
     from pipeline.disputes.sheet import sheet_rows, write_sheet
     from pipeline.errors import InputError
@@ -60,7 +61,7 @@ def export(
     if sample_id is not None:
         drawn = read_sample(store, sample_id)
     elif sample:
-        drawn = draw(store, seed=seed, dates=date, rules=rule)
+        drawn = draw(store, seed=seed, dates=date, rules=rule, policy=load_policy(settings.rulebook))
         store_sample(store, drawn)
     rows = sheet_rows(store, sample=drawn, call_ids=call, dates=date, verdicts=verdict, rules=rule)
     if not rows:
@@ -161,6 +162,7 @@ def stats(
 
     from pipeline.disputes.agreement import machine_kappa, reviewer_kappas
     from pipeline.disputes.effective import effective_scores
+    from pipeline.disputes.policy import load_policy
     from pipeline.disputes.reviews import read_reviews
     from pipeline.disputes.sampling import estimate, read_sample, sample_ids
     from pipeline.report.reviewtables import stats_tables
@@ -168,11 +170,12 @@ def stats(
     from pipeline.settings import load_settings
 
     settings, _ = load_settings({"results": results})
+    policy = load_policy(settings.rulebook)
     store = Store.open(results)
     reviews = read_reviews(store)
     ids = sample_ids(store)
     chosen = sample_id or (ids[-1] if ids else None)
-    estimates = [] if chosen is None else estimate(read_sample(store, chosen), reviews)
+    estimates = [] if chosen is None else estimate(read_sample(store, chosen), reviews, policy=policy)
     machine, between = machine_kappa(reviews), reviewer_kappas(reviews)
     effective = effective_scores(store, current=settings.rulebook)
     if json:
@@ -186,7 +189,7 @@ def stats(
             }
         )
     else:
-        print_rich(stats_tables(chosen, estimates, machine, between, effective))
+        print_rich(stats_tables(chosen, estimates, machine, between, effective, confidence=policy.confidence))
 
 
 def _enter(results: str, decision: Any) -> None:

@@ -145,7 +145,8 @@ def write_sheet(rows: Sequence[SheetRow], *, reviewer: str = "") -> bytes:
         An ``.xlsx`` file: frozen header, drop-downs, no cell that an office program would run.
     """
     from openpyxl import Workbook
-    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.styles import Alignment, Font, PatternFill, Protection
+    from openpyxl.utils import quote_sheetname
     from openpyxl.worksheet.datavalidation import DataValidation
 
     if len(rows) > MAX_ROWS:
@@ -172,7 +173,11 @@ def write_sheet(rows: Sequence[SheetRow], *, reviewer: str = "") -> bytes:
             cell.alignment = wrap
             if COLUMNS[place - 1][2]:
                 cell.fill = fill
+                cell.protection = Protection(locked=False)
     page.freeze_panes = "B2"
+    # Against slips, not against people: no password. Widths and filters stay free.
+    page.protection.sheet = True
+    page.protection.autoFilter = page.protection.formatColumns = page.protection.formatRows = False
     last = max(len(rows) + 1, 2)
     page.auto_filter.ref = f"A1:{page.cell(1, len(COLUMNS)).column_letter}{last}"
     options = book.create_sheet(OPTIONS)
@@ -181,7 +186,7 @@ def write_sheet(rows: Sequence[SheetRow], *, reviewer: str = "") -> bytes:
     options.sheet_state = "hidden"
     rule = DataValidation(
         type="list",
-        formula1=f"={OPTIONS}!$A$1:$A${len(VERDICT_OF)}",
+        formula1=f"{quote_sheetname(OPTIONS)}!$A$1:$A${len(VERDICT_OF)}",
         allow_blank=True,
         showErrorMessage=True,
     )

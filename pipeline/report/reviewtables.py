@@ -41,6 +41,8 @@ def stats_tables(
     machine: Kappa,
     between: Mapping[tuple[str, str], Kappa],
     effective: Sequence[EffectiveScore],
+    *,
+    confidence: float,
 ) -> RenderableType:
     """Precision and recall by rule, agreement, and calls whose score people changed."""
     parts: list[RenderableType] = []
@@ -48,7 +50,9 @@ def stats_tables(
         parts.append(Text("还没有抽样：zhijian review export --sample", style="yellow"))
     else:
         table = Table(
-            box=box.SIMPLE_HEAD, title=f"抽样 {sample_id}：按规则（95% 区间）", title_justify="left"
+            box=box.SIMPLE_HEAD,
+            title=f"抽样 {sample_id}：按规则（{100 * confidence:g}% 区间）",
+            title_justify="left",
         )
         for name in ("规则", "查准", "查全", "含待人工", "已复核/总数", "未复核的层"):
             table.add_column(name, overflow="fold")

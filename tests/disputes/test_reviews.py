@@ -208,6 +208,10 @@ def test_the_sheet_has_drop_downs_frozen_headers_and_time_codes(store):
     assert page.freeze_panes == "B2"
     (rule,) = page.data_validations.dataValidation
     assert rule.type == "list"
+    assert rule.formula1 == "'选项'!$A$1:$A$4"  # no "=": Excel calls such a file damaged
+    assert page.protection.sheet
+    assert page["A2"].protection.locked
+    assert not page["M2"].protection.locked
     assert str(rule.sqref).startswith("M2:M")
     assert [cell.value for cell in book["选项"]["A"]] == ["通过", "不通过", "不适用", "待人工"]
     assert book["选项"].sheet_state == "hidden"

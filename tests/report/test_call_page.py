@@ -6,8 +6,11 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.reviews import appeal, overturn
@@ -245,3 +248,27 @@ def test_clips_hold_the_evidence_and_no_more():
     assert len(samples) == pytest.approx(2.2 * 8000, abs=2)
     order = list(evidence_spans(scored().judgement.verdicts))
     assert order
+
+
+def test_a_foreign_transcript_has_a_page_without_numbers_that_need_audio(tmp_path):
+    turns = tuple(replace(t, words=()) for t in inbound_turns())
+    hearing = make_hearing(turns, layout="transcript", models=(), agent_snr_db=None, events=())
+    page = page_of(tmp_path, hearing=hearing)
+    assert "外部转写" in page
+    assert "感谢您的来电" in page
+
+
+@given(
+    st.text("您好谢再见", max_size=12),
+    st.lists(
+        st.builds(Span, st.integers(1, 4), st.floats(-1, 9), st.floats(-1, 9), st.none(), st.booleans()),
+        max_size=6,
+    ),
+)
+def test_runs_lose_no_character_and_never_split_needlessly(text, spans):
+    spoken = turn("agent", 0.0, 8.0, text)
+    found = runs(spoken, text, spans, spans[:1])
+    assert "".join(run.text for run in found) == text
+    for before, after in pairwise(found):
+        assert (before.keys, before.filler) != (after.keys, after.filler)
+        assert before.start_s <= after.start_s
