@@ -20,6 +20,7 @@ Measures
 Running
 -------
 ``measuring``  hears a call with timed ports and takes every measure of it
+``goals``      what is wanted of them
 ``figures``    counts to figures, figures to JSON and a Markdown table
 ``__main__``   the command
 """

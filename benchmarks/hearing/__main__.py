@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks.document import DOCS, write_section
 from benchmarks.hearing.figures import Pool, figures_of, stages_table, table
 from benchmarks.hearing.generated import generated_calls
+from benchmarks.hearing.goals import goals_table
 from benchmarks.hearing.lines import human_sets
 from benchmarks.hearing.measuring import Ports, heard_call, voices_of_call
 from benchmarks.hearing.truth import Counts, TrueCall
@@ -165,6 +166,8 @@ def document(kept: dict[str, Any]) -> str:
             "",
             f"{machine['device']}, number type {machine['compute_type']}, {machine['threads']} thread(s).",
             "",
+            *goals_table(one["sets"]),
+            "",
             *table(one["sets"]),
             "",
             "CPU seconds a second of audio, by stage, over the calls heard in full:",
@@ -193,7 +196,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no set was measured; --only names none of the sets there are", file=sys.stderr)
         return 1
     machine = _machine(settings)
-    print("\n".join(["", *table(found), "", *stages_table([s["counts"] for s in found.values()])]))
+    print(
+        "\n".join(
+            [
+                "",
+                *goals_table(found),
+                "",
+                *table(found),
+                "",
+                *stages_table([s["counts"] for s in found.values()]),
+            ]
+        )
+    )
     if not (args.quick or args.dry):
         kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
         key = f"{Path(settings.model).name} on {machine['device']}"

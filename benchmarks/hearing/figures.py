@@ -95,13 +95,15 @@ def figures_of(pool: Pool) -> Figures:
         "speech_missed": pool.share("speech_missed", "speech"),
         "speech_false": pool.share("speech_false", "speech"),
         "overlap_missed": pool.share("both_missed", "both"),
-        "cut_in_precision": pool.share("cut_ins_matched", "cut_ins_heard"),
-        "cut_in_recall": pool.share("cut_ins_matched", "cut_ins"),
         "silence_error": _scaled(pool.median("silence_error"), 100.0),
         "snr_error_db": pool.median("snr_error_db"),
     }
     figures["filler_f1"] = _f1(figures["filler_recall"], figures["filler_precision"])
-    figures["cut_in_f1"] = _f1(figures["cut_in_recall"], figures["cut_in_precision"])
+    for layout in ("stereo", "mono"):
+        precision = pool.share(f"cut_ins_matched:{layout}", f"cut_ins_heard:{layout}")
+        recall = pool.share(f"cut_ins_matched:{layout}", f"cut_ins:{layout}")
+        figures[f"cut_in_precision_{layout}"], figures[f"cut_in_recall_{layout}"] = precision, recall
+        figures[f"cut_in_f1_{layout}"] = _f1(recall, precision)
     talk_s = sums.get("filler_talk_s", 0.0)
     invented = sums.get("fillers_heard", 0.0) - sums.get("fillers_matched", 0.0)
     figures["filler_inventions_per_min"] = 60.0 * invented / talk_s if talk_s else None
@@ -148,9 +150,12 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("speech_missed", "stereo: speech missed, %", 1),
     ("speech_false", "stereo: speech invented, %", 1),
     ("overlap_missed", "stereo: overlap missed, %", 1),
-    ("cut_in_precision", "interruptions, precision, %", 1),
-    ("cut_in_recall", "interruptions, recall, %", 1),
-    ("cut_in_f1", "interruptions, F1, %", 1),
+    ("cut_in_precision_stereo", "stereo: interruptions, precision, %", 1),
+    ("cut_in_recall_stereo", "stereo: interruptions, recall, %", 1),
+    ("cut_in_f1_stereo", "stereo: interruptions, F1, %", 1),
+    ("cut_in_precision_mono", "mono: interruptions, precision, %", 1),
+    ("cut_in_recall_mono", "mono: interruptions, recall, %", 1),
+    ("cut_in_f1_mono", "mono: interruptions, F1, %", 1),
     ("silence_error", "silence, median error, % of the call", 1),
     ("snr_error_db", "speech-to-noise ratio, median error, dB", 1),
     ("rtf_voices_stereo", "real-time factor of the voices alone, stereo (CPU)", 3),

@@ -125,9 +125,9 @@ def interruption_counts(call: TrueCall, hearing: Hearing) -> Counts:
                 matched += 1
                 break
     return {
-        "cut_ins": len(call.interruptions),
-        "cut_ins_heard": len(heard),
-        "cut_ins_matched": matched,
+        f"cut_ins:{call.layout}": len(call.interruptions),
+        f"cut_ins_heard:{call.layout}": len(heard),
+        f"cut_ins_matched:{call.layout}": matched,
     }
 
 
