@@ -41,6 +41,7 @@ from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from pipeline.defects import without_words
 from pipeline.disputes.rescore import Rescore
 from pipeline.disputes.rescore import rescore as rescore_call
 from pipeline.errors import ConfigError, RecordingError, TransientError, ZhijianError
@@ -111,12 +112,14 @@ _RETRY: dict[str, Any] = {
 
 
 @task(name="plan the night", **_RETRY)
+@without_words
 def plan_night(settings: Settings, retry_quarantined: bool) -> Night:
     """Read call records and recordings, decide what is left to hear."""
     return open_night(settings, retry_quarantined=retry_quarantined)
 
 
 @task(name="hear and judge a batch", task_run_name="batch {batch.number} ({batch.size} calls)", **_RETRY)
+@without_words
 def score_batch(night: Night, batch: Batch) -> BatchCount:
     """Score one batch with the night's worker processes and commit it."""
     return night.score_batch(batch)
@@ -127,6 +130,7 @@ def score_batch(night: Night, batch: Batch) -> BatchCount:
     task_run_name="batch {batch.number} ({batch.size} calls)",
     **_RETRY,
 )
+@without_words
 def score_batch_elsewhere(settings: Settings, batch: Batch, context: RunContext) -> tuple[Entry, ...]:
     """Score one batch on whatever machine this task is sent to."""
     from pipeline.night.remote import score_batch_here
@@ -135,6 +139,7 @@ def score_batch_elsewhere(settings: Settings, batch: Batch, context: RunContext)
 
 
 @task(name="account for every call", **_RETRY)
+@without_words
 def close_night(night: Night) -> NightSummary:
     """Check calls in = scored + quarantined + skipped, and record the run."""
     return night.close()
@@ -207,6 +212,7 @@ def nightly(
 
 
 @task(name="inspect recordings", **_RETRY)
+@without_words
 def inspect(settings: Settings) -> HealthReport:
     """Hold call records against recordings, and listen into each."""
     return inspect_recordings(settings)
@@ -248,6 +254,7 @@ def health(recordings: str | None = None, calls: str | None = None) -> dict[str,
 
 
 @task(name="put small files together", **_RETRY)
+@without_words
 def compact_results(settings: Settings) -> tuple[int, int]:
     """Compact every partition that holds many small files; returns the files before and after."""
     if settings.results is None:
@@ -257,6 +264,7 @@ def compact_results(settings: Settings) -> tuple[int, int]:
 
 
 @task(name="apply retention", **_RETRY)
+@without_words
 def apply_retention(settings: Settings, apply: bool) -> str:
     """Say, or do, what retention asks for; returns a page about it."""
     from pipeline.retention import markdown_retention, run_retention
@@ -283,6 +291,7 @@ def retention(results: str | None = None, recordings: str | None = None, apply: 
 
 
 @task(name="score one call again", **_RETRY)
+@without_words
 def score_again(settings: Settings, call_id: str, reason: str, by: str, from_audio: bool) -> Rescore:
     """Store a new version of a call's score beside the old one."""
     return rescore_call(settings, call_id, who=by, why=reason, from_audio=from_audio)

@@ -24,6 +24,7 @@ from pipeline.cli import (
     weights,
 )
 from pipeline.cli.app import EXIT_FAILED, app
+from pipeline.defects import frames_only
 from pipeline.errors import ZhijianError
 from pipeline.vault.hardening import no_core_dumps
 
@@ -56,4 +57,8 @@ def run() -> None:
     except BrokenPipeError:
         # The reader (head, less) went away; that is no error of ours.
         sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+    except Exception as error:  # noqa: BLE001 - a defect; its own text may quote what was said
+        typer.echo(frames_only(error), err=True)
+        typer.echo("zhijian: this is a defect of zhijian, please report it with the lines above", err=True)
         sys.exit(EXIT_FAILED)

@@ -249,3 +249,51 @@ def test_a_surprise_tells_its_place_and_not_its_words():
         told = describe_defect(error)
     assert WORDS not in told
     assert "ValueError" in told
+
+
+def test_defects_are_told_without_their_words(monkeypatch, capsys):
+    import traceback
+
+    from pipeline.cli import main
+    from pipeline.defects import DefectError, without_words
+    from pipeline.errors import InputError
+
+    @without_words
+    def fail(kind):
+        try:
+            int(WORDS)
+        except ValueError as error:
+            if kind == "own":
+                raise InputError("call c1 is not usable") from error
+            raise KeyError(WORDS) from error
+
+    for kind, expected in (("own", InputError), ("other", DefectError)):
+        with pytest.raises(expected) as caught:
+            fail(kind)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert WORDS not in shown
+    assert "KeyError" in shown
+    assert "ValueError" in shown
+
+    def broken(**_):
+        raise RuntimeError(WORDS)
+
+    monkeypatch.setattr(main, "app", broken)
+    monkeypatch.setattr(main, "no_core_dumps", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert WORDS not in told
+    assert "RuntimeError" in told
+    assert "test_nothing_plain.py" in told
+
+
+@pytest.mark.flow
+def test_every_task_of_the_flows_is_guarded():
+    import flows
+
+    tasks = [value for value in vars(flows).values() if type(value).__name__ == "Task"]
+    assert len(tasks) >= 6
+    for task in tasks:
+        assert task.fn.__wrapped__, task.name
