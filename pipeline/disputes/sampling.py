@@ -105,21 +105,32 @@ def draw(
     InputError
         There is nothing to draw from.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     wanted = dict(sizes) if sizes is not None else (policy or load_policy()).sample
     table = store.read("verdicts", columns=("call_id", "version", "rule_id", "verdict"), dates=dates)
-    strata: dict[tuple[str, VerdictKind], list[tuple[str, int]]] = {}
-    for row in table.to_pylist():
-        if rules is None or row["rule_id"] in rules:
-            strata.setdefault((row["rule_id"], row["verdict"]), []).append((row["call_id"], row["version"]))
-    if not strata:
+    if rules is not None:
+        table = table.filter(pc.is_in(table["rule_id"], value_set=pa.array(sorted(rules), pa.string())))
+    if not table.num_rows:
         raise InputError(f"{store.place}: no verdicts to draw from; check --date and --rule")
+    # A month's verdicts are millions of rows: they stay columns, and only what is drawn becomes objects.
+    strata = (
+        table.sort_by([("rule_id", "ascending"), ("verdict", "ascending"), ("call_id", "ascending")])
+        .group_by(["rule_id", "verdict"], use_threads=False)
+        .aggregate([("call_id", "list"), ("version", "list")])
+    )
     units: list[Unit] = []
-    for (rule_id, verdict), members in sorted(strata.items()):
-        count = min(wanted.get(verdict, 0), len(members))
+    for place in range(strata.num_rows):
+        rule_id, verdict = strata["rule_id"][place].as_py(), strata["verdict"][place].as_py()
+        calls, versions = strata["call_id_list"][place], strata["version_list"][place]
+        count = min(wanted.get(verdict, 0), len(calls))
         # Each stratum has its own stream, so that one rule's draw does not move another's.
         own = random.Random(f"{seed}/{rule_id}/{verdict}")  # noqa: S311 - a sample, not a secret
-        for call_id, version in sorted(own.sample(sorted(members), count)):
-            units.append(Unit(call_id, version, rule_id, verdict, len(members), count))
+        for drawn in sorted(own.sample(range(len(calls)), count)):
+            units.append(
+                Unit(calls[drawn].as_py(), versions[drawn].as_py(), rule_id, verdict, len(calls), count)
+            )
     now = datetime.now(UTC)
     text = "\n".join(f"{u.call_id} {u.version} {u.rule_id} {u.stratum} {u.population}" for u in units)
     digest = hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()[:10]
