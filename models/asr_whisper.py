@@ -44,6 +44,8 @@ class WhisperOptions:
     Attributes
     ----------
     beam_size, draft_beam_size : int
+        Beams of the transcript and of drafts. On 24 spoken dialogues three beams err as often as five
+        (13.9 and 13.8 % of characters) at three quarters of the decoder's time.
     longest_s : float
         Longest window, at most 30.
     max_compression_ratio, min_avg_logprob, max_no_speech_prob : float
@@ -54,7 +56,8 @@ class WhisperOptions:
         Upper bound of tokens that speech can hold; ends loops early.
     air_s : float
         Silence that the encoder is given after a window. It is made for 30 s; giving it less than that but
-        this much costs less, and what the decoder looks at is smaller.
+        this much costs less, and what the decoder looks at is smaller. Too little costs accuracy: 13.8 %
+        instead of 13.3 at 3 s.
     hole_s, empty_s : float
         Speech without any text for so long inside a stretch, or a whole stretch of at least ``empty_s``
         without any, is decoded again by itself: in long windows the decoder skips sentences.
@@ -62,7 +65,7 @@ class WhisperOptions:
         Tried in order on what is still not believed.
     """
 
-    beam_size: int = 5
+    beam_size: int = 3
     draft_beam_size: int = 2
     longest_s: float = 29.0
     max_compression_ratio: float = 2.4
@@ -70,7 +73,7 @@ class WhisperOptions:
     max_no_speech_prob: float = 0.6
     prompt_tokens: int = 180
     tokens_per_s: float = 14.0
-    air_s: float = 3.0
+    air_s: float = 6.0
     hole_s: float = 1.2
     empty_s: float = 0.5
     retries: tuple[tuple[float, int], ...] = ((1.1, 6), (1.3, 4))
