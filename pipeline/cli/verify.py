@@ -124,6 +124,22 @@ def scores_part(request: Request) -> Part:
     return Part("scores", line, problem, figures)
 
 
+def reviews_part(request: Request) -> Part:
+    """Check that reviews are as they were entered and complete."""
+    from pipeline.audit import audit_place
+    from pipeline.disputes.recheck import check_reviews
+    from pipeline.errors import AccessRefusedError
+    from pipeline.results.store import Store
+
+    folders = request.audits or (audit_place(request.settings, results=request.results).folder,)
+    try:
+        count, announced, problem = check_reviews(Store.open(request.results), folders)
+    except AccessRefusedError as error:
+        return Part("reviews", "could not be read", str(error))
+    line = f"{count} entries are as they were entered, {announced} of them announced in the audit log"
+    return Part("reviews", line, problem, {"reviews": count, "announced": announced})
+
+
 def audio_part(request: Request) -> Part:
     """Hear the named calls again and compare with what is stored."""
     from pipeline.disputes.recheck import check_audio

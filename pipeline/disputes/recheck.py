@@ -8,11 +8,13 @@ What is checked of each version
    the code and libraries are those that judged it. Other code may decide otherwise: that is counted and
    named, but it is no fault of what is stored.
 
-Table of contents: `ScoreCheck`, `check_scores`, `check_version`; `AudioCheck`, `check_audio`.
+Table of contents: `ScoreCheck`, `check_scores`, `check_version`; `check_reviews`; `AudioCheck`,
+`check_audio`, `compare_audio`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.callrecords import record_hash
 from pipeline.disputes.policy import load_policy
+from pipeline.disputes.reviews import read_reviews, review_id
 from pipeline.disputes.versions import Version, latest_versions, load_version, load_versions
 from pipeline.errors import ZhijianError
 from pipeline.judging.engine import judge
@@ -173,6 +176,49 @@ def _mismatch(version: Version) -> str | None:
                 "); stored rows were changed, restore them from a backup"
             )
     return None
+
+
+def check_reviews(store: Store, audit_folders: Collection[Path]) -> tuple[int, int, str | None]:
+    """Check that every review is as it was entered, and that none that was announced is missing.
+
+    Parameters
+    ----------
+    store : Store
+    audit_folders : collection of Path
+        Logs in which entries were announced; check the logs themselves first.
+
+    Returns
+    -------
+    (reviews, announced, problem)
+        Entries, those of them that an audit log names, and the first thing that does not match.
+    """
+    reviews = read_reviews(store)
+    known = {review.review_id for review in reviews}
+    announced = _announced(audit_folders)
+    problem: str | None = None
+    for review in reviews:
+        if review_id(review) != review.review_id:
+            problem = f"review {review.review_id} of call {review.call_id}: was changed after it was entered"
+            break
+    missing = sorted(announced - known)
+    if problem is None and missing:
+        problem = (
+            f"review {missing[0]} (of {len(missing)}): stands in the audit log and not in reviews/; it "
+            "was removed, or its entry was broken off"
+        )
+    return len(reviews), len(announced & known), problem
+
+
+def _announced(folders: Collection[Path]) -> set[str]:
+    from pipeline.audit.log import log_files
+
+    found: set[str] = set()
+    for folder in folders:
+        for path in log_files(folder):
+            for line in path.read_bytes().splitlines():
+                if b'"event":"review"' in line:
+                    found.update(json.loads(line).get("review_ids", ()))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Table of contents: `Checker`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -81,7 +82,7 @@ class Checker:
         made = cast(ReviewKind, kind)
         at = decision.at or now
         review = Review(
-            review_id=review_id(decision, version.number, made, at),
+            review_id="",
             call_id=decision.call_id,
             version=version.number,
             rule_id=decision.rule_id,
@@ -95,6 +96,7 @@ class Checker:
             sample_id=decision.sample_id,
             source=decision.source,
         )
+        review = replace(review, review_id=review_id(review))
         before = self._entered.setdefault((review.call_id, review.rule_id), [])
         if _says_the_same(before, review):
             return None

@@ -38,6 +38,8 @@ ROLE_OF: dict[ReviewKind, PersonRole] = {
 }
 MAX_COMMENT = 2000
 MAX_PERSON = 64
+AUDIT_EVENT = "review"
+_IDS_PER_RECORD = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def add_reviews(
         for review in new:
             if review.kind == "appeal":  # an appeal is a dispute: the call is kept for it from now on
                 hold_for_dispute(store.place, review.call_id, who=review.person, why=review.comment)
+        _record(store, new)
         _append(store, new, checker.days)
     return new
 
@@ -254,6 +257,20 @@ def _machine(store: Store, call_id: str, rule_id: str) -> str:
     return verdict
 
 
+def _record(store: Store, new: Sequence[Review]) -> None:
+    """Say in the audit log which entries are to follow, so that one that goes missing later is missed."""
+    from pipeline.audit import audit_place, record_event
+    from pipeline.settings import load_settings
+
+    place = audit_place(load_settings()[0], results=store.place)
+    by_person: dict[str, list[str]] = {}
+    for review in new:
+        by_person.setdefault(review.person, []).append(review.review_id)
+    for person, ids in by_person.items():
+        for start in range(0, len(ids), _IDS_PER_RECORD):
+            record_event(AUDIT_EVENT, at=place, who=person, review_ids=ids[start : start + _IDS_PER_RECORD])
+
+
 def _append(store: Store, new: Sequence[Review], days: dict[str, str | None]) -> None:
     import pyarrow as pa
 
@@ -267,11 +284,12 @@ def _append(store: Store, new: Sequence[Review], days: dict[str, str | None]) ->
     store.append({day: pa.Table.from_pylist(rows, schema=schema) for day, rows in by_day.items()}, "reviews")
 
 
-def review_id(decision: Decision, version: int, kind: str, at: datetime) -> str:
-    """Sixteen hexadecimal digits over all that a review says."""
+def review_id(review: Review) -> str:
+    """Sixteen hexadecimal digits over all that a review says; what stands in ``review_id`` itself aside."""
     parts = (
-        decision.call_id, str(version), decision.rule_id, kind, decision.verdict, decision.person,
-        decision.comment, at.astimezone(UTC).isoformat(), decision.sample_id or "",
+        review.call_id, str(review.version), review.rule_id, review.kind, review.verdict,
+        review.machine_verdict, review.person, review.person_role, review.comment,
+        review.reviewed_at.astimezone(UTC).isoformat(), review.sample_id or "", review.source,
     )  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -123,3 +123,22 @@ def test_the_stored_record_survives_the_way_through_the_tables(store):
     assert stored.hearing == make_hearing()
     assert stored.call == make_call()
     assert stored.judgement == scored().judgement
+
+
+def test_reviews_are_as_they_were_entered_and_complete(store, tmp_path):
+    from pathlib import Path
+
+    from pipeline.disputes.recheck import check_reviews
+    from pipeline.disputes.reviews import confirm, overturn
+
+    confirm(store, "c1", "language.courtesy", person="qa1")
+    overturn(store, "c1", "inbound.answered_in_time", "pass", person="qa1", comment="已核实")
+    log = Path(store.place) / "_audit"
+    assert check_reviews(store, [log]) == (2, 2, None)
+    changed = tampered(store, "reviews", "comment", lambda text: text + "。")
+    assert "was changed after it was entered" in check_reviews(changed, [log])[2]
+    for path in (tmp_path / "r" / "reviews").rglob("*.parquet"):
+        path.unlink()
+        break
+    tampered(store, "reviews", "comment", lambda text: text.removesuffix("。"))
+    assert "not in reviews/" in check_reviews(Store.open(store.place), [log])[2]
