@@ -97,16 +97,17 @@ def _workers(figures: Figures) -> Iterator[str]:
     load_s = figures.get("inside", {}).get("load_s", 0.0)
     without = (one["wall_s"] - load_s) / max(two["wall_s"] - load_s, 1e-9)
     yield ""
+    hindered = sum(two["cpu_s"].values()) / sum(one["cpu_s"].values())
     yield (
         f"Two workers are {one['wall_s'] / two['wall_s']:.2f} times as fast as one; {without:.2f} times "
-        f"without the {load_s:.0f} s of loading, which a night pays once. CPU seconds of hearing, two workers to "
-        f"one: {sum(two['cpu_s'].values()) / sum(one['cpu_s'].values()):.2f} (1 = they do not hinder each other)."
+        f"without the {load_s:.0f} s of loading, which a night pays once. CPU seconds of hearing, two "
+        f"workers to one: {hindered:.2f} (1 = they do not hinder each other)."
     )
     if figures.get("load_average", 0.0) > 0.7:
         yield ""
         yield (
-            "**The cores were not free during this run, so its clock says nothing about scaling**; repeat it on "
-            "an idle machine: `python -m benchmarks.night --parts workers`."
+            "**The cores were not free during this run, so its clock says nothing about scaling**; repeat "
+            "it on an idle machine: `python -m benchmarks.night --parts workers`."
         )
 
 
