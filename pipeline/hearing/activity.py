@@ -80,8 +80,8 @@ class ActivityLimits:
     join_s: float = 0.35
     min_s: float = 0.09
     min_run: int = 3
-    before_s: float = 0.03
-    after_s: float = 0.05
+    before_s: float = 0.02
+    after_s: float = 0.04
     min_speech_s: float = 0.35
 
 
