@@ -163,7 +163,7 @@ def audio_part(request: Request) -> Part:
     )
 
 
-PARTS: list[Callable[[Request], Part]] = [audit_part, openings_part, scores_part, audio_part]
+PARTS: list[Callable[[Request], Part]] = [audit_part, openings_part, scores_part, reviews_part, audio_part]
 """What is checked, in this order; further parts are added to this list."""
 
 

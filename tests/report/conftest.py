@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def audit_key():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZHIJIAN_AUDIT_KEY_TEXT", "ZHIJIAN-AUDIT-KEY-1:" + "A" * 43)
