@@ -223,5 +223,6 @@ def _archive(figures: Figures) -> Iterator[str]:
     yield ""
     yield (
         "Reading every page of them for damage, as a run does for its own day, "
-        f"took {found['check_s']:.1f} s."
+        f"took {found['check_s']:.1f} s. In a file of a million stored calls, "
+        f"{found['fingerprints_a_s']:,.0f} a second are looked through for 20,000 others."
     )

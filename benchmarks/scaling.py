@@ -58,7 +58,7 @@ class Need:
     archive_tb : float
         Recordings and results of three years.
     plan_s : float
-        To look through the fingerprints of three years, compacted.
+        To look through the fingerprints of three years.
     """
 
     calls: int
@@ -88,7 +88,7 @@ def need(calls: int, figures: Mapping[str, Any], given: Assumptions | None = Non
     >>> figures = {
     ...     "inside": {"cpu_s": 20.0, "audio_s": 100.0},
     ...     "workers": {"2": {"peak_mb": 2000.0}},
-    ...     "archive": {"bytes_a_call": [20_000, 10_000], "plan_s": [1.0, 0.1], "calls": 1000},
+    ...     "archive": {"bytes_a_call": [20_000, 10_000], "fingerprints_a_s": 1e6, "calls": 1000},
     ... }
     >>> found = need(20_000, figures)
     >>> round(found.cores), found.commits_a_s < 1
@@ -112,7 +112,7 @@ def need(calls: int, figures: Mapping[str, Any], given: Assumptions | None = Non
         files=5 * commits,
         files_compacted=5 * max(1, round(calls * stored / 64e6)),
         archive_tb=(recordings + calls * stored) * given.nights_kept / 1e12,
-        plan_s=archive["plan_s"][1] / archive["calls"] * calls * given.nights_kept,
+        plan_s=calls * given.nights_kept / archive["fingerprints_a_s"],
     )
 
 
