@@ -12,8 +12,8 @@ Conventions
 ``channels`` is float32 of shape (2, n) at 16 kHz. Levels are dB relative to full scale in
 frames of 10 ms. ``leak_db`` is how much quieter the leaked copy is than its source (>= 0).
 
-Table of contents: `frame_levels_db`, `noise_floor_db`, `is_dual_mono`, `silent_channels`,
-`Leak`, `leak_between`, `without_leak`, `Separated`, `separated`, `gated_spans`.
+Table of contents: `ChannelLimits`, `is_dual_mono`, `silent_channels`, `Leak`, `leak_between`, `is_raised`,
+`without_leak`, `Separated`, `separated`, `gated_spans`.
 
 References
 ----------
@@ -30,14 +30,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.hearing.levels import (
+    FRAME_S,
+    Levels,
+    frame_levels_db,
+    noise_floor_db,
+    smoothed_levels_db,
+    spans_of,
+)
 from pipeline.ports import SAMPLE_RATE_HZ, Samples
 
-Levels = NDArray[np.float64]
 Span = tuple[float, float]
 
-FRAME_S = 0.01
 _FRAME = int(FRAME_S * SAMPLE_RATE_HZ)
-_QUIET_DB = -100.0
 _REST_S = 0.25
 
 
@@ -74,36 +79,6 @@ class ChannelLimits:
     min_leak_s: float = 2.0
     min_gain_db: float = 1.0
     raised_db: float = 4.0
-
-
-def frame_levels_db(samples: Samples) -> Levels:
-    """Level of every 10 ms frame.
-
-    Parameters
-    ----------
-    samples : ndarray, shape (n,)
-
-    Returns
-    -------
-    ndarray, shape (n // 160,)
-        RMS level in dBFS, at least -100.
-
-    Examples
-    --------
-    >>> frame_levels_db(np.full(320, 0.1, dtype=np.float32)).round(1)
-    array([-20., -20.])
-    """
-    count = len(samples) // _FRAME
-    frames = np.asarray(samples[: count * _FRAME], dtype=np.float64).reshape(count, _FRAME)
-    power: NDArray[np.float64] = np.mean(frames**2, axis=1)
-    levels: Levels = 10.0 * np.log10(np.maximum(power, 10.0 ** (_QUIET_DB / 10.0)))
-    return levels
-
-
-def noise_floor_db(levels_db: Levels) -> float:
-    """Level of the quietest tenth of the frames that are not digital silence."""
-    sounding = levels_db[levels_db > _QUIET_DB + 1.0]
-    return float(np.percentile(sounding, 10)) if sounding.size else _QUIET_DB
 
 
 def is_dual_mono(channels: Samples, *, limits: ChannelLimits | None = None) -> bool:
@@ -329,29 +304,6 @@ def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:
     for start_s, end_s in spans:
         mask[round(start_s / FRAME_S) : round(end_s / FRAME_S)] = True
     return mask
-
-
-def spans_of(mask: NDArray[np.bool_], *, frame_s: float = FRAME_S) -> list[Span]:
-    """Turn runs of true frames into (start_s, end_s).
-
-    Examples
-    --------
-    >>> spans_of(np.array([False, True, True, False]))
-    [(0.01, 0.03)]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return [
-        (round(float(a) * frame_s, 4), round(float(b) * frame_s, 4))
-        for a, b in zip(edges[::2], edges[1::2], strict=True)
-    ]
-
-
-def smoothed_levels_db(levels_db: Levels, frames: int = 15) -> Levels:
-    """Level over a sliding window (energy mean), so that a pause between syllables counts as speech."""
-    power = 10.0 ** (levels_db / 10.0)
-    kernel = np.ones(frames) / frames
-    smoothed: Levels = 10.0 * np.log10(np.maximum(np.convolve(power, kernel, mode="same"), 1e-10))
-    return smoothed
 
 
 def gated_spans(

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.hearing.channels import FRAME_S, frame_levels_db, noise_floor_db, smoothed_levels_db, spans_of
 from pipeline.hearing.conversation import HoldLimits
+from pipeline.hearing.levels import FRAME_S, frame_levels_db, noise_floor_db, smoothed_levels_db, spans_of
 from pipeline.hearing.turns import merged
 from pipeline.ports import SAMPLE_RATE_HZ, Samples
 

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.hearing.channels import FRAME_S, frame_levels_db, noise_floor_db, smoothed_levels_db, spans_of
 from pipeline.hearing.conversation import HoldLimits, LineLimits
 from pipeline.hearing.hold import held_sounds
+from pipeline.hearing.levels import FRAME_S, frame_levels_db, noise_floor_db, smoothed_levels_db, spans_of
 from pipeline.hearing.turns import merged
 from pipeline.ports import Samples
 from pipeline.records import Event, Role

@@ -25,8 +25,8 @@ from statistics import median
 
 import numpy as np
 
-from pipeline.hearing.channels import FRAME_S, frame_levels_db
 from pipeline.hearing.conversation import AgitationLimits
+from pipeline.hearing.levels import FRAME_S, frame_levels_db
 from pipeline.ports import SAMPLE_RATE_HZ, Samples
 from pipeline.records import Event, Role, Turn
 

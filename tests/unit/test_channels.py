@@ -12,8 +12,8 @@ from pipeline.hearing.channels import (
     leak_between,
     separated,
     silent_channels,
-    spans_of,
 )
+from pipeline.hearing.levels import spans_of
 
 RATE = 16_000
 LEFT, RIGHT = [(0.5, 4.0), (9.0, 13.0)], [(5.0, 8.5), (12.0, 15.0)]
