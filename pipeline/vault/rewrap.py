@@ -158,6 +158,9 @@ def _b64(data: bytes) -> bytes:
 
 def _unb64(text: bytes) -> bytes:
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+        data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error:
         raise DecryptError(_BROKEN) from None
+    if _b64(data) != text:  # one spelling only, as age demands: spare bits could be flipped unseen
+        raise DecryptError(_BROKEN)
+    return data

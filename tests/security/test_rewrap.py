@@ -42,18 +42,11 @@ def test_only_a_recipient_may_add_others(kind):
 def test_an_altered_header_is_refused_and_an_altered_payload_stays_noticed(kind):
     old = encrypt(b"hello", PIPELINE.recipients, envelope=kind)
     header = len(old) - (16 + 5 + 16 if kind == "age" else 5 + 16)
-    refused = 0
     for position in range(header):
         damaged = bytearray(old)
         damaged[position] ^= 1
-        try:
-            new = rewrap(bytes(damaged), PIPELINE, QA.recipients)
-        except DecryptError:
-            refused += 1
-        else:  # nothing that rewrap lets through may open
-            with pytest.raises(DecryptError):
-                decrypt(new, QA)
-    assert refused >= header - 1
+        with pytest.raises(DecryptError):
+            rewrap(bytes(damaged), PIPELINE, QA.recipients)
     damaged = bytearray(old)
     damaged[-1] ^= 1
     with pytest.raises(DecryptError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from builders import zhijian
+from builders import NightFolder, zhijian
 
 from pipeline.errors import AccessRefusedError
 from pipeline.results import load
@@ -22,22 +23,33 @@ WORDS = "云雀在第七朵蒲公英上"
 NUMBER = "一三八零零幺三八零零零"
 
 
-@pytest.fixture
-def sealed(night_folder, tmp_path, monkeypatch):
-    """A night with sealed words; the key is in the environment of the test."""
-    night = night_folder
+@pytest.fixture(scope="module")
+def sealed_night(tmp_path_factory):
+    """A night with sealed words, scored once."""
+    from pipeline.vault.keys import new_pair
+
+    root = tmp_path_factory.mktemp("sealed")
+    new_pair(root / "keys")
+    night = NightFolder(root)
+    night.recordings.mkdir()
     night.add_call("a")
     turns = [{"start_s": 1.0, "end_s": 5.0, "text": "您好，我手机" + NUMBER + WORDS}]
-    script = tmp_path / "script.json"
+    script = root / "script.json"
     script.write_text(json.dumps({"calls": [{"duration_s": 12.0, "turns": turns}]}, ensure_ascii=False))
-    new_secret(tmp_path / "transcript.key")
-    key = f"file:{tmp_path / 'transcript.key'}"
-    state = str(tmp_path / "state")
-    done = night.score(model=f"fake:{script}", env={"ZHIJIAN_TRANSCRIPT_KEY": key, "XDG_STATE_HOME": state})
+    new_secret(root / "transcript.key")
+    env = {"ZHIJIAN_TRANSCRIPT_KEY": f"file:{root / 'transcript.key'}", "XDG_STATE_HOME": str(root / "state")}
+    done = night.score(model=f"fake:{script}", env=env)
     assert done.returncode == 0, done.stderr
-    monkeypatch.setenv("ZHIJIAN_TRANSCRIPT_KEY", key)
-    monkeypatch.setenv("XDG_STATE_HOME", state)
     return night
+
+
+@pytest.fixture
+def sealed(sealed_night, tmp_path, monkeypatch):
+    """A copy of that night; its key is in the environment of the test."""
+    shutil.copytree(sealed_night.root, tmp_path / "night")
+    monkeypatch.setenv("ZHIJIAN_TRANSCRIPT_KEY", f"file:{tmp_path / 'night' / 'transcript.key'}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "night" / "state"))
+    return NightFolder(tmp_path / "night")
 
 
 def test_no_word_stands_under_the_results(sealed):
