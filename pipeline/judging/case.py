@@ -389,13 +389,15 @@ class Case:
         return replace(hit, confidence=probability), "hit" if opinion == "present" else "miss"
 
     def _answered(self, phrase: PhraseSet, role: Role) -> Iterator[Mark]:
-        """Where the audio says that a phrase was said, whatever was written there."""
+        """Where the audio says that a phrase was said, or may have been, whatever was written there."""
         model = self.lexicon.acoustic
+        counts = {"present", "unsure"} if phrase.near == "unsure" else {"present"}
         for answer in self._answers.of(phrase.id, role):
-            if model.opinion(answer) == "present" and self._can_say(phrase, answer):
+            opinion = model.opinion(answer)
+            if opinion in counts and self._can_say(phrase, answer):
                 hit = hit_of(self.transcript, answer, model.probability(answer))
                 if hit is not None:
-                    yield Mark(hit, phrase.name_zh, is_sure=True)
+                    yield Mark(hit, phrase.name_zh, is_sure=opinion == "present")
 
     def _can_say(self, phrase: PhraseSet, answer: PhraseEvidence) -> bool:
         return can_say(phrase, answer.spelling, self.call, self.transcript.model)

@@ -302,7 +302,9 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
 
 def _with_answer(row: Row, model: AcousticModel) -> str:
     opinion = model.opinion(row.answer())
-    return {"present": "hit", "absent": "none"}.get(opinion, row.words)
+    if opinion == "unsure":
+        return "hit" if row.words == "hit" else "unsure"
+    return "hit" if opinion == "present" else "none"
 
 
 def auc(pairs: Sequence[tuple[float, bool]]) -> float:
