@@ -43,6 +43,7 @@ def rescore(
     from dataclasses import asdict
 
     from pipeline.disputes.rescore import rescore as score_again
+    from pipeline.privacy import mask_fields
     from pipeline.report.comparison import rescore_table
     from pipeline.settings import load_settings
 
@@ -51,6 +52,6 @@ def rescore(
     )
     done = score_again(settings, call_id, who=by, why=reason, from_audio=from_audio, rulebook=rulebook)
     if json:
-        print_json(asdict(done))
+        print_json(mask_fields(asdict(done)))
     else:
         print_rich(rescore_table(done))

@@ -1,6 +1,6 @@
 """Masks over everything that is shown of one call, and who may lift them.
 
-Table of contents: `CallMask`, `may_unmask`.
+Table of contents: `CallMask`, `mask_fields`, `may_unmask`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pipeline.records import Turn
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
+_SAID = frozenset({"reason", "old_reason", "new_reason", "quote", "text", "spoken", "raw", "comment"})
 _REPEATED_DIGITS = 4
 """Digits that repeat so much of a masked number (a read-back, a quote) are masked wherever they stand."""
 
@@ -115,6 +116,24 @@ class CallMask:
             and any(run.digits in secret or secret in run.digits for secret in self._secrets)
         ]
         return hidden(masked, found)
+
+
+def mask_fields(value: Any) -> Any:
+    """Mask every text of a JSON value that stands under a name for what was said or why it was judged so.
+
+    Examples
+    --------
+    >>> mask_fields({"call_id": "13800138000", "old_reason": "报了13800138000", "spans": [{"quote": "您好"}]})
+    {'call_id': '13800138000', 'old_reason': '报了***********', 'spans': [{'quote': '您好'}]}
+    """
+    if isinstance(value, Mapping):
+        return {
+            name: mask(held).text if isinstance(held, str) and name in _SAID else mask_fields(held)
+            for name, held in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [mask_fields(held) for held in value]
+    return value
 
 
 def may_unmask(settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.privacy import mask
 from pipeline.report.terminal import VERDICT_STYLE, VERDICT_ZH, number
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def rescore_table(done: Rescore) -> RenderableType:
                 number(each.old_points),
                 number(each.new_points),
                 "、".join(CAUSE_ZH[cause] for cause in each.causes),
-                each.new_reason,
+                mask(each.new_reason).text,
             )
         parts.append(table)
     else:
