@@ -277,8 +277,8 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
         lines.append(f"| {part} | {len(own)} | {sum(row.said for row in own)} | {told} | {shown} |")
     lines += [
         "",
-        "What it adds at these places: decided by words alone, and by the answer where it has an opinion. In a",
-        "call some of these hits still fall to another phrase set or a guard.",
+        "What it adds at these places: decided by words alone, and by the answer where it has an opinion. In",
+        "a call some of these hits still fall to another phrase set or a guard.",
         "",
         "| half | said: hit / unsure / none, words | said, with answers "
         "| not said, words | not said, with answers |",
