@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.privacy.masking import Masked, digit_runs, hidden, mask, mask_turns
+from pipeline.privacy.digits import digit_runs
+from pipeline.privacy.masking import Masked, hidden, mask, mask_turns
 from pipeline.records import Turn
 
 if TYPE_CHECKING:
