@@ -67,6 +67,8 @@ fuzz: env
 
 calibrate: env
 	@$(BIN)/python -m tests.calibration.refit
+	@$(BIN)/python -m tests.calibration.acoustic
+	@$(BIN)/python -m tests.calibration.words
 
 bench: models
 	@$(BIN)/python -m benchmarks.judging
