@@ -71,3 +71,31 @@ def test_an_identity_that_others_can_read_is_refused_and_recorded(night_folder, 
     assert "chmod 600" in done.stderr
     (refused,) = [r for r in audit_records(night.results / "_audit") if r["event"] == "refused"]
     assert (refused["kind"], refused["purpose"]) == ("bad_key", "night")
+
+
+# Where recordings are decrypted, and where the opening is recorded before.
+OPENED = {
+    "night/worker.py": "night/worker.py",
+    "night/health.py": "night/health.py",
+    "report/clips.py": "report/calls.py",
+    "results/callview.py": "results/callview.py",
+    "disputes/bundle.py": None,  # opens a bundle that was made for its reader, no recording of the archive
+}
+
+
+def test_whoever_decrypts_a_recording_records_it():
+    """A new place that decrypts must be added here, with the place that records it."""
+    import re
+
+    from builders import ROOT
+
+    package = ROOT / "pipeline"
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"(?<![\w.])decrypt\(", path.read_text(encoding="utf-8").replace("def decrypt(", ""))
+        and path.parent.name not in {"vault", "audit"}
+    }
+    assert found == set(OPENED)
+    for place in filter(None, OPENED.values()):
+        assert re.search(r"(?<!\w)opening\(", (package / place).read_text(encoding="utf-8")), place
