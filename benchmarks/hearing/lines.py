@@ -21,6 +21,7 @@ from benchmarks.hearing.human import (
     Samples,
     Style,
     Track,
+    Voice,
     clip_track,
     load_voices,
     pairs,
@@ -183,13 +184,9 @@ def human_sets(folder: Path, *, tuned: bool = False) -> dict[str, list[TrueCall]
     texts = [v for v in voices.values() if any(text for _, text in v.clips)]
     if not tuned and len(texts) > 1:
         agent = max(texts, key=lambda v: len(v.clips))
-        sets["human-words"] = [
-            stitched_call(
-                sentence_track(agent, customer, skip=8 * number),
-                layout="stereo",
-                noise_db=-50.0,
-                has_words=True,
-            )
-            for number, customer in enumerate(v for v in texts if v is not agent)
-        ]
+        others = [clip for v in texts if v is not agent for clip in v.clips]
+        # Several people on the customer's line: a sentence said again and again is taken for a loop.
+        people = [Voice(f"others{n}", tuple(others[n:] + others[:n])) for n in range(min(len(others), 4))]
+        tracks = [sentence_track(agent, voice, skip=8 * n) for n, voice in enumerate(people)]
+        sets["human-words"] = [stitched_call(t, layout="stereo", has_words=True) for t in tracks]
     return sets
