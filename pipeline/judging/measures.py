@@ -140,7 +140,7 @@ def _union(turns: Iterable[Turn]) -> list[Interval]:
 
 def talk_time(turns: Sequence[Turn], *, speaker: Role) -> float:
     """Seconds in which the speaker has a turn; overlapping own turns count once."""
-    return sum(end - start for start, end in _union(_own(turns, speaker)))
+    return sum((end - start for start, end in _union(_own(turns, speaker))), 0.0)
 
 
 def silence_time(turns: Sequence[Turn], *, duration_s: float) -> float:
@@ -151,7 +151,7 @@ def silence_time(turns: Sequence[Turn], *, duration_s: float) -> float:
     >>> silence_time([Turn("agent", 1.0, 3.0, "您好")], duration_s=5.0)
     3.0
     """
-    spoken = sum(min(end, duration_s) - min(start, duration_s) for start, end in _union(turns))
+    spoken = sum((min(end, duration_s) - min(start, duration_s) for start, end in _union(turns)), 0.0)
     return max(duration_s - spoken, 0.0)
 
 

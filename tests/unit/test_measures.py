@@ -168,3 +168,11 @@ def test_another_turn_never_lowers_a_count(turns: list[Turn]) -> None:
             interruption_events(turns[: count + 1], LIMITS),
         )
         assert len(more) >= len(fewer)
+
+
+def test_nobody_speaking_is_zero_seconds_and_a_real_number():
+    """A whole 0 and the stored 0.0 would be two receipts."""
+    from pipeline.judging.measures import overlap_time, silence_time, talk_time
+
+    for value in (talk_time([], speaker="agent"), overlap_time([]), silence_time([], duration_s=5.0)):
+        assert isinstance(value, float)
