@@ -44,5 +44,6 @@ def test_surer_words_are_right_more_often():
 def test_the_reliability_table_is_current_and_rises():
     assert words.main(["--check"]) == 0
     for rows in words.json.loads(words.COUNTS.read_text(encoding="utf-8")).values():
-        shares = [right / every for every, right in rows[10:] if every >= 50]
-        assert all(after >= before - 0.1 for before, after in pairwise(shares))
+        parts = rows[:14], rows[14:18], rows[18:]  # below 0.7, to 0.9, above
+        shares = [sum(right for _, right in part) / sum(every for every, _ in part) for part in parts]
+        assert all(after > before + 0.05 for before, after in pairwise(shares))
