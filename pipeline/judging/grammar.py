@@ -77,11 +77,13 @@ def _role(fields: Fields) -> Role:
 
 
 def _limits(fields: Fields, scope: Scope, *, needed: bool = True) -> tuple[float | None, float | None]:
+    before = len(fields.source.problems)
     low = fields.maybe_number("at_least", named=scope.thresholds)
     high = fields.maybe_number("at_most", named=scope.thresholds)
     if needed and low is None and high is None:
         fields.complain(None, "expected at_least or at_most, or both")
-    if low is not None and high is not None and low > high:
+    usable = len(fields.source.problems) == before
+    if usable and low is not None and high is not None and low > high:
         fields.complain("at_least", f"at_least {low:g} is above at_most {high:g}; nothing could fit")
     return low, high
 

@@ -207,6 +207,7 @@ def _read(folder: Path | None) -> tuple[Rulebook | None, list[Problem]]:
     card = read_scorecard(source(files.one("scorecard.toml")))
     calendar = _read_holidays(source(files.one("holidays.toml")))
     scope = Scope(lexicon, MappingProxyType({}), calendar)
+    basis = tuple(read)
     rules: list[tuple[Rule, Source]] = []
     ids: Source | None = None
     for path in files.many("rules"):
@@ -223,7 +224,9 @@ def _read(folder: Path | None) -> tuple[Rulebook | None, list[Problem]]:
                 problems=[Problem("rules/ids.toml", 1, "file is missing; it lists all rule ids")],
             )
         )
-    problems = sorted({problem for opened in read for problem in opened.problems})
+    # What rules refer to is missed everywhere if its file cannot be parsed; then that alone is told.
+    told = [opened for opened in (*basis, ids) if opened is not None and opened.broken] or read
+    problems = sorted({problem for opened in told for problem in opened.problems})
     if problems:
         return None, problems
     ordered = tuple(rule for rule, _ in rules)

@@ -39,6 +39,7 @@ class Source:
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    broken: bool = False
 
     @classmethod
     def read(cls, path: Path, *, name: str) -> Source:
@@ -48,10 +49,13 @@ class Source:
             text = path.read_text(encoding="utf-8-sig")
             source.data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            source.problems.append(Problem(name, _line_in(str(error)), f"not valid TOML: {error}"))
+            line = _line_in(str(error)) or text.rstrip().count("\n") + 1
+            source.problems.append(Problem(name, line, f"not valid TOML: {error}"))
+            source.broken = True
         except (OSError, UnicodeDecodeError, RecursionError) as error:
             what = f"cannot be read as UTF-8 TOML: {type(error).__name__}; save it as UTF-8 text"
             source.problems.append(Problem(name, 1, what))
+            source.broken = True
         else:
             source.lines = line_index(text)
         return source
@@ -61,7 +65,9 @@ class Source:
         return line_of(self.lines, path)
 
     def complain(self, path: KeyPath, message: str) -> None:
-        """Note a problem at the line of ``path``."""
+        """Note a problem at the line of ``path``; of a file that was not parsed, nothing more is said."""
+        if self.broken:
+            return
         self.problems.append(Problem(self.file, self.line(path), message))
 
     def top(self) -> Fields:
@@ -71,9 +77,9 @@ class Source:
 
 def _line_in(message: str) -> int:
     if _LINE_IN_MESSAGE not in message:
-        return 1
+        return 0
     digits = message.split(_LINE_IN_MESSAGE)[1].split(",", maxsplit=1)[0].rstrip(")")
-    return int(digits) if digits.isdigit() else 1
+    return int(digits) if digits.isdigit() else 0
 
 
 def listed(values: Iterable[str]) -> str:

@@ -123,6 +123,21 @@ def test_broken_toml_is_told_with_its_line_and_the_rest_is_still_checked(folder:
     assert any("'high' is unknown" in text for text in told)
 
 
+@pytest.mark.parametrize("name", ["scorecard.toml", "phrases/opening.toml", "moments.toml", "rules/ids.toml"])
+def test_of_a_broken_file_that_rules_refer_to_only_its_own_mistake_is_told(folder: Path, name: str) -> None:
+    text = (folder / name).read_text(encoding="utf-8").rstrip() + "\nfoo = ["
+    (folder / name).write_text(text, encoding="utf-8")
+    (problem,) = check_rulebook(folder)
+    assert (problem.file, problem.line) == (f"book/{name}", text.count("\n") + 1)
+    assert "not valid TOML" in problem.message
+
+
+def test_a_threshold_that_is_not_defined_is_told_once(folder: Path) -> None:
+    change(folder, RULES, "max_per_min = 150", "max_per_mni = 150")
+    (problem,) = check_rulebook(folder)
+    assert "'max_per_min' is not defined" in problem.message
+
+
 def test_bytes_that_are_no_text_are_told(folder: Path) -> None:
     (folder / "rules" / "extra.toml").write_bytes(b"\xff\xfe\x00")
     assert any("cannot be read as UTF-8" in str(problem) for problem in check_rulebook(folder))
