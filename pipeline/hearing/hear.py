@@ -164,7 +164,7 @@ def hear(
     with watch.stage("line"):
         events = _events(turns, sides, lanes, audio.duration_s, lexicon)
         snr = _snr(sides, lanes)
-        clipping = clipped_share(audio.samples, limits=data.line)
+        clipping = clipped_share(audio.samples, limits=data.line, codec=audio.codec)
     notes = (*lanes.notes, "agent_channel_contradicted") if decision.contradicted else lanes.notes
     return Hearing(
         recording_sha256=recording_sha256,

@@ -108,12 +108,18 @@ def speech_to_noise_db(
     return float(np.clip(10.0 * np.log10(signal / noise), -10.0, 60.0))
 
 
-def clipped_share(samples: Samples, *, limits: LineLimits) -> float:
+_CODEC_PEAK = {"mulaw": 32124 / 32768, "alaw": 32256 / 32768}
+"""Largest value of the telephone codecs, as a share of full scale (ITU-T G.711)."""
+
+
+def clipped_share(samples: Samples, *, limits: LineLimits, codec: str = "") -> float:
     """Share of samples that stand at full scale in runs (in [0, 1]).
 
     Parameters
     ----------
     samples : ndarray, shape (n,) or (channels, n)
+    codec : str
+        ``container/coding`` of the recording: the telephone codecs flatten a peak below 1.0.
 
     Notes
     -----
@@ -126,9 +132,10 @@ def clipped_share(samples: Samples, *, limits: LineLimits) -> float:
     1.0
     """
     flat = np.atleast_2d(np.asarray(samples))
+    level = limits.clip_level * _CODEC_PEAK.get(codec.rpartition("/")[2], 1.0)
     total = 0
     for channel in flat:
-        full = (np.abs(channel) >= limits.clip_level).astype(np.int8)
+        full = (np.abs(channel) >= level).astype(np.int8)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], full, [0]])))
         runs = edges[1::2] - edges[::2]
         total += int(runs[runs >= limits.clip_run].sum())

@@ -12,7 +12,7 @@ Table of contents: `SoundnessLimits`, `Fault`, `faults`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.hearing.activity import Activity, ActivityLimits, activity
@@ -22,8 +22,6 @@ from pipeline.hearing.line import clipped_share
 from pipeline.records import CallRecord
 
 FaultKind = Literal["silent", "one_sided", "clipped"]
-_CODEC_PEAK = {"mulaw": 32124 / 32768, "alaw": 32256 / 32768}
-"""Largest value of the telephone codecs (ITU-T G.711): they flatten a peak below 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +89,7 @@ def faults(
         )
     elif not all(heard):
         found.append(Fault("one_sided", _one_sided(sides, heard.index(False), call)))
-    codec = audio.codec.rpartition("/")[2]
-    peak = _CODEC_PEAK.get(codec, 1.0)
-    share = clipped_share(audio.samples, limits=replace(line, clip_level=line.clip_level * peak))
+    share = clipped_share(audio.samples, limits=line, codec=audio.codec)
     if share >= limits.clipped_share:
         found.append(
             Fault(

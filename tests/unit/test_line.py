@@ -66,6 +66,23 @@ def test_clipping_counts_runs_only() -> None:
     assert clipped_share(sound, limits=DATA.line) == pytest.approx(10 / 1000)
 
 
+@pytest.mark.parametrize("codec", ["mulaw", "alaw"])
+def test_clipping_is_seen_through_the_telephone_codecs(codec):
+    import io
+
+    import soundfile
+
+    from pipeline.hearing.audio import decode
+
+    t = np.arange(8000) / 8000
+    for gain, clipped in ((3.0, True), (0.5, False)):
+        file = io.BytesIO()
+        tone = np.clip(gain * np.sin(2 * np.pi * 200 * t), -1, 1)
+        soundfile.write(file, tone, 8000, format="WAV", subtype="ULAW" if codec == "mulaw" else "ALAW")
+        audio = decode(file.getvalue(), extension="wav")
+        assert (clipped_share(audio.samples, limits=DATA.line, codec=audio.codec) > 0.3) is clipped
+
+
 def test_music_is_hold_and_rustling_is_noise() -> None:
     sound = placed((1.0, hiss(3, -25, seed=2)), (6.0, melody(6)), (14.0, hiss(2.5, -35, seed=3)))
     events = background_events(sound, [(1.0, 4.0)], limits=DATA.line, hold_limits=DATA.hold, role="agent")
