@@ -18,10 +18,15 @@ References
 
 from __future__ import annotations
 
+import fcntl
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +61,23 @@ def loudness_db(samples: Samples) -> float | None:
     return round(float(10.0 * np.log10(np.mean(10.0 ** (active / 10.0)))), 2)
 
 
+@cache
+def _yin() -> Callable[..., Any]:
+    """Import librosa's YIN, one process at a time: the first import compiles and fills numba's cache.
+
+    Two processes that fill it at once can leave halves that do not fit; every later process then dies on
+    a null pointer (numba issue 10128).
+    """
+    (package,) = find_spec("librosa").submodule_search_locations  # type: ignore[union-attr, misc]
+    descriptor = os.open(package, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        from librosa import yin
+    finally:
+        os.close(descriptor)
+    return yin
+
+
 def pitch_hz(samples: Samples) -> float | None:
     """Median fundamental frequency over the voiced frames of at most 4 s around the middle.
 
@@ -71,8 +93,7 @@ def pitch_hz(samples: Samples) -> float | None:
     >>> round(pitch_hz((0.1 * buzz).astype(np.float32)))
     150
     """
-    from librosa import yin
-
+    yin = _yin()
     most = int(_MOST_S * SAMPLE_RATE_HZ)
     spare = max((len(samples) - most) // 2, 0)
     part = samples[spare : spare + most]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +130,19 @@ def test_pitch(hz: float) -> None:
 def test_no_pitch_in_noise_free_silence_or_a_click() -> None:
     assert pitch_hz(np.zeros(100, dtype=np.float32)) is None
     assert loudness_db(np.zeros(RATE, dtype=np.float32)) is None
+
+
+def test_only_one_process_at_a_time_fills_the_cache_of_compiled_pitch_code() -> None:
+    (package,) = find_spec("librosa").submodule_search_locations
+    descriptor = os.open(package, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    code = "from pipeline.hearing import prosody; print('ready', flush=True); prosody._yin(); print('done')"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=4)
+        os.close(descriptor)
+        assert other.communicate(timeout=120)[0] == "done\n"
 
 
 def test_prosody_reads_the_turn_only() -> None:
