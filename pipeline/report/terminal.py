@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 VERDICT_ZH = {"pass": "通过", "fail": "不通过", "uncertain": "待人工", "not_applicable": "不适用"}
 VERDICT_STYLE = {"pass": "green", "fail": "bold red", "uncertain": "yellow", "not_applicable": "dim"}
-SEVERITY_ZH = {"fatal": "一票否决", "major": "主要", "minor": "次要"}
+SEVERITY_ZH = {"fatal": "一票否决", "major": "重要", "minor": "一般"}
 DIRECTION_ZH = {"inbound": "呼入", "outbound": "呼出"}
 ROLE_ZH = {"agent": "坐席", "customer": "客户"}
 _ORDER = {"fail": 0, "uncertain": 1, "pass": 2, "not_applicable": 3}
