@@ -74,11 +74,9 @@ def rescore_table(done: Rescore) -> RenderableType:
     else:
         parts.append(Text("没有判定发生变化"))
     if done.today:
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            title=f"若按今日规则（{done.today_rulebook_version}，得分 {number(done.today_score)}；仅供参考）",
-            title_justify="left",
-        )
+        score = number(done.today_score)
+        parts.append(Text(f"若按今日规则（{done.today_rulebook_version}，得分 {score}；仅供参考）"))
+        table = Table(box=box.SIMPLE_HEAD)
         for name in ("项目", "当日规则", "今日规则"):
             table.add_column(name)
         for dual in done.today:
