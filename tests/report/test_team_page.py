@@ -88,6 +88,7 @@ def test_the_page_says_it_in_chinese_and_holds_no_words_of_calls(place):
     for wanted in ("团队质检报告", "按规则", "按班组", "按坐席", "隔离与覆盖", "覆盖率", "待人工", "走势"):
         assert wanted in text
     assert "保单什么时候到期" not in text
+    assert "内容涉及坐席个人的成绩，请按权限保管" in text and "涉及通话文本" not in text
     assert "走势" not in page(place, "2026-03-01", "2026-03-01").split("<main")[1]
 
 
