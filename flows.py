@@ -356,13 +356,16 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @cli.command("nightly")
 def run_nightly(
-    recordings: Annotated[str, typer.Option(help="Folder or URI of the encrypted recordings.")],
-    calls: Annotated[str, typer.Option(help="Call detail records.")],
-    results: Annotated[str, typer.Option(help="Folder of the results.")],
+    recordings: Annotated[str | None, typer.Option(help="Folder or URI of the encrypted recordings.")] = None,
+    calls: Annotated[str | None, typer.Option(help="Call detail records.")] = None,
+    results: Annotated[str | None, typer.Option(help="Folder of the results.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     rulebook: Annotated[Path | None, typer.Option(help="Folder of another rulebook.")] = None,
 ) -> None:
-    """Run one night now. Example: python flows.py nightly --recordings r/ --calls c.csv --results out/."""
+    """Run one night now; what is not given comes from the settings.
+
+    Example: python flows.py nightly --recordings r/ --calls c.csv --results out/
+    """
     counts = nightly(
         recordings, calls, results, workers=workers, rulebook=str(rulebook) if rulebook else None
     )
