@@ -428,11 +428,13 @@ def main() -> None:
         figures["archive"] = measured(archive_costs)
     if options.long:
         figures["long"] = measured(fake_night, 5_000)
-    if {"inside", "workers", "byhand"} & set(options.parts):
-        figures["load_average"] = load_before
     figures["cores"] = len(os.sched_getaffinity(0))
     everything = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    figures = {**everything.get("night", {}), **figures}
+    before = everything.get("night", {})
+    clocked = {part: load_before for part in ("inside", "workers", "byhand") if part in options.parts}
+    figures = {**before, **figures, "load_average": {**before.get("load_average", {}), **clocked}}
+    if clocked:
+        figures["clocked_together"] = {"workers", "byhand"} <= set(clocked)
     everything["night"] = figures
     path.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
     text = page(figures)

@@ -7,7 +7,7 @@ import sys
 import typer
 
 # Importing a module registers its commands; each imports its heavy parts only when called.
-from pipeline.cli import (
+from pipeline.cli import (  # noqa: F401 - imported to be registered
     compact,
     dispute,
     health,
@@ -27,23 +27,6 @@ from pipeline.cli.app import EXIT_FAILED, app
 from pipeline.defects import frames_only
 from pipeline.errors import ZhijianError
 from pipeline.vault.hardening import no_core_dumps
-
-COMMANDS = (
-    compact,
-    dispute,
-    health,
-    judge,
-    keys,
-    report,
-    rescore,
-    retention,
-    review,
-    rules,
-    score,
-    show,
-    verify,
-    weights,
-)
 
 
 def run() -> None:

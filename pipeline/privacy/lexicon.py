@@ -6,13 +6,13 @@ Table of contents: `Cue`, `PrivacyLexicon`, `load_privacy_lexicon`.
 from __future__ import annotations
 
 import re
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.checkedtoml import read_checked
 
 KINDS: tuple[str, ...] = (
     "id_number",
@@ -74,13 +74,7 @@ def load_privacy_lexicon(path: Path | None = None) -> PrivacyLexicon:
         Listing every problem.
     """
     place = path or _SHIPPED
-    try:
-        data = tomllib.loads(place.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{place}: cannot be read as TOML: {error}") from None
-    problems = _problems(data)
-    if problems:
-        raise ConfigError("\n".join(f"{place}: {problem}" for problem in problems))
+    data = read_checked(place, _problems)
     cues: dict[str, Cue] = {}
     for entry in data["cue"]:
         for word in entry["words"]:
@@ -113,7 +107,7 @@ def _any_of(words: list[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
 
 
-def _problems(data: dict[str, Any]) -> list[str]:
+def _problems(data: Mapping[str, Any]) -> list[str]:
     found = [] if data.get("schema") == 1 else [f"schema is {data.get('schema')!r}, expected 1"]
     needed = ("cue", "tail", "harmless", "units", "digits", "inside", "pauses")
     found += [f"table {name} is missing" for name in needed if name not in data]

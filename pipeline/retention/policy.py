@@ -5,14 +5,13 @@ Table of contents: `RetentionClass`, `Policy`, `Keeping`, `load_policy`.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.checkedtoml import read_checked
 from pipeline.records import CallRecord
 
 _SHIPPED = Path(__file__).resolve().parents[2] / "lexicons" / "retention.toml"
@@ -93,13 +92,7 @@ def load_policy(path: Path | None = None) -> Policy:
         Listing every problem.
     """
     place = path or _SHIPPED
-    try:
-        data = tomllib.loads(place.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{place}: cannot be read as TOML: {error}") from None
-    problems = _problems(data)
-    if problems:
-        raise ConfigError("\n".join(f"{place}: {problem}" for problem in problems))
+    data = read_checked(place, _problems)
     classes = tuple(
         RetentionClass(
             entry["id"],
