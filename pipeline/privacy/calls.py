@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.privacy.digits import digit_runs
-from pipeline.privacy.masking import Masked, hidden, mask, mask_turns
+from pipeline.privacy.digits import Group, digit_runs, may_hold_number
+from pipeline.privacy.lexicon import FEWEST_DIGITS
+from pipeline.privacy.masking import Masked, hidden, mask, mask_after, mask_in_order
 from pipeline.records import Turn
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 _SAID = frozenset({"reason", "old_reason", "new_reason", "quote", "text", "spoken", "raw", "comment"})
 _REPEATED_DIGITS = 4
 """Digits that repeat so much of a masked number (a read-back, a quote) are masked wherever they stand."""
+_WORDS_BESIDE = 3
+"""Characters beside the digits of a turn that is still nothing but a piece of a number (嗯, 对吧)."""
+_SHORT_TURN = 3 * _WORDS_BESIDE
+_LONGEST_PIECE = 60
+_SPLIT_DIGITS = 11
+"""A number read out over turns, unannounced, is taken for one from as many digits on."""
 
 
 class CallMask:
@@ -28,6 +35,8 @@ class CallMask:
     ----------
     texts : sequence of str
         The call's turns in order, both sides; they tell what a number in a quote is.
+    roles : sequence of str, optional
+        Who speaks in each, so that a number that one of them reads out over several turns is seen whole.
 
     Examples
     --------
@@ -36,35 +45,62 @@ class CallMask:
     ('******，对吗', '客户报了******')
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        masked = mask_turns(texts)
-        self._secrets = {s for one in masked for s in one.secrets if len(s) >= _REPEATED_DIGITS}
+    def __init__(self, texts: Sequence[str], roles: Sequence[str | None] | None = None) -> None:
+        ordered = mask_in_order(texts)
+        self._pending = [pending for _, pending in ordered]
+        self._split = _split_over_turns(texts, roles or [None] * len(texts))
+        masked = [one for one, _ in ordered]
+        self._secrets = {s for one in masked for s in one.secrets if len(s) >= FEWEST_DIGITS}
+        self._secrets |= {s for s in self._split.values() if len(s) >= FEWEST_DIGITS}
         self.turns: tuple[Masked, ...] = tuple(
-            replace(one, text=self._repeated(text, one.text)) for text, one in zip(texts, masked, strict=True)
+            one if (shown := self._finished(place, text, one.text)) == one.text else replace(one, text=shown)
+            for place, (text, one) in enumerate(zip(texts, masked, strict=True))
         )
 
     @classmethod
     def of_turns(cls, turns: Sequence[Turn]) -> CallMask:
         """Make one from records."""
-        return cls([turn.text for turn in turns])
+        return cls([turn.text for turn in turns], [turn.role for turn in turns])
 
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> CallMask:
         """Make one from rows of ``turns`` of one call and version, in order."""
-        return cls([str(row.get("text") or "") for row in rows])
+        return cls([str(row.get("text") or "") for row in rows], [row.get("role") for row in rows])
+
+    @property
+    def hides(self) -> bool:
+        """Whether a personal number was said in this call."""
+        return bool(self._secrets or self._split)
 
     def text(self, text: str | None) -> str:
         """Mask any text about the call: a quote, a reason, an event."""
+        return self._repeated(text, mask(text).text, _REPEATED_DIGITS) if text else ""
+
+    def quoted(self, text: str | None) -> str:
+        """Mask words of the call that are shown apart: also the short pieces in which a number was read out."""
         return self._repeated(text, mask(text).text) if text else ""
+
+    def of_turn(self, index: int, text: str | None) -> str:
+        """Mask another spelling of a turn: its spoken form, the recogniser's own text, its joined words."""
+        return self._finished(index, text, mask_after(text, self._pending[index]).text) if text else ""
+
+    def words(self, index: int, words: Sequence[str]) -> list[str]:
+        """Mask the words of a turn, read as one: a number may stand in them digit by digit."""
+        masked = self.of_turn(index, "".join(words))
+        found, place = [], 0
+        for word in words:
+            found.append(masked[place : place + len(word)])
+            place += len(word)
+        return found
 
     def turn(self, index: int, turn: Turn) -> Turn:
         """Mask a turn with its words, its spoken form and the recogniser's own text."""
-        words = self._words([word.text for word in turn.words])
+        words = self.words(index, [word.text for word in turn.words])
         return replace(
             turn,
             text=self.turns[index].text,
-            spoken=self.text(turn.spoken),
-            raw=self.text(turn.raw),
+            spoken=self.of_turn(index, turn.spoken),
+            raw=self.of_turn(index, turn.raw),
             words=tuple(replace(w, text=t) for w, t in zip(turn.words, words, strict=True)),
         )
 
@@ -75,9 +111,9 @@ class CallMask:
             masked = {**row, "text": self.turns[index].text}
             for name in ("spoken", "raw"):
                 if row.get(name):
-                    masked[name] = self.text(row[name])
+                    masked[name] = self.of_turn(index, row[name])
             if row.get("words") is not None:
-                texts = self._words([str(word["text"]) for word in row["words"]])
+                texts = self.words(index, [str(word["text"]) for word in row["words"]])
                 masked["words"] = [{**w, "text": t} for w, t in zip(row["words"], texts, strict=True)]
             found.append(masked)
         return found
@@ -88,35 +124,82 @@ class CallMask:
             {
                 **row,
                 "reason": self.text(row.get("reason")),
-                "evidence": [{**e, "quote": self.text(e.get("quote"))} for e in row.get("evidence") or ()],
+                "evidence": [{**e, "quote": self.quoted(e.get("quote"))} for e in row.get("evidence") or ()],
             }
             for row in rows
         ]
 
     def event_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Mask the texts in rows of ``events``."""
-        return [{**row, "text": self.text(row.get("text"))} for row in rows]
+        return [{**row, "text": self.quoted(row.get("text"))} for row in rows]
 
-    def _words(self, words: Sequence[str]) -> list[str]:
-        joined = "".join(words)
-        masked = self.text(joined)
-        found, place = [], 0
-        for word in words:
-            found.append(masked[place : place + len(word)])
-            place += len(word)
-        return found
+    def _finished(self, index: int, original: str, masked: str) -> str:
+        """Mask what the turn alone does not betray: pieces of a number over turns, and repetitions."""
+        if index in self._split:
+            masked = hidden(masked, [(group.start, group.end) for group in _groups(original)])
+        return self._repeated(original, masked)
 
-    def _repeated(self, original: str, masked: str) -> str:
-        """Mask also the digits that repeat, or hold, a number masked elsewhere in the call."""
-        if not self._secrets:
+    def _repeated(self, original: str, masked: str, least: int = FEWEST_DIGITS) -> str:
+        """Mask also the digits that repeat, or hold, a number masked elsewhere in the call.
+
+        Three digits are often something else (a price, a room), so they have to be the very piece.
+        """
+        if not self._secrets or not may_hold_number(original):
             return masked
         found = [
             (run.start, run.end)
             for run in digit_runs(original)
-            if len(run.digits) >= _REPEATED_DIGITS
-            and any(run.digits in secret or secret in run.digits for secret in self._secrets)
+            if len(run.digits) >= least
+            and (
+                run.digits in self._secrets
+                or any(
+                    run.digits in secret or secret in run.digits
+                    for secret in self._secrets
+                    if min(len(secret), len(run.digits)) >= _REPEATED_DIGITS
+                )
+            )
         ]
         return hidden(masked, found)
+
+
+def _groups(text: str) -> list[Group]:
+    return [group for run in digit_runs(text) for group in run.groups]
+
+
+def _split_over_turns(texts: Sequence[str], roles: Sequence[str | None]) -> dict[int, str]:
+    """Turns in which somebody reads a number out piece by piece, with their digits.
+
+    A piece is a turn that is digits and hardly anything else. Turns of the other side may stand between
+    (对, 嗯, a read-back); a turn of the same speaker with other words ends the number.
+    """
+    found: dict[int, str] = {}
+    open_pieces: dict[str | None, list[tuple[int, str]]] = {}
+
+    def close(role: str | None) -> None:
+        pieces = open_pieces.pop(role, [])
+        if len(pieces) > 1 and sum(len(digits) for _, digits in pieces) >= _SPLIT_DIGITS:
+            found.update(pieces)
+
+    for place, (text, role) in enumerate(zip(texts, roles, strict=True)):
+        digits = _piece(text)
+        if digits:
+            open_pieces.setdefault(role, []).append((place, digits))
+        elif digits is None:
+            close(role)
+    for role in list(open_pieces):
+        close(role)
+    return found
+
+
+def _piece(text: str) -> str | None:
+    """Digits of a turn that is hardly anything else; empty for a turn of a word or none; else None."""
+    groups = _groups(text) if len(text) <= _LONGEST_PIECE else []
+    if not groups and len(text) > _SHORT_TURN:
+        return None
+    beside = sum(letter.isalnum() for letter in text) - sum(group.end - group.start for group in groups)
+    if beside > _WORDS_BESIDE:
+        return None
+    return "".join(group.digits for group in groups)
 
 
 def mask_fields(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Digits spoken in a row, however they are said, and where they stand in the text.
 
-Table of contents: `Group`, `Run`, `digit_runs`.
+Table of contents: `Group`, `Run`, `digit_runs`, `may_hold_number`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from unicodedata import decimal
 
-from pipeline.privacy.lexicon import PrivacyLexicon, load_privacy_lexicon
+from pipeline.privacy.lexicon import FEWEST_DIGITS, PrivacyLexicon, load_privacy_lexicon
 
 _REPEATS = {"两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "2": 2, "3": 3, "4": 4, "5": 5, "6": 6}
 
@@ -55,14 +55,26 @@ def digit_runs(text: str) -> list[Run]:
     lexicon = load_privacy_lexicon()
     runs: list[Run] = []
     place = 0
-    while place < len(text):
-        run = _run_at(text, place, lexicon)
+    while found := lexicon.digit_like.search(text, place):
+        run = _run_at(text, found.start(), lexicon)
         if run is None:
-            place += 1
+            place = found.end()
         else:
             runs.append(run)
             place = run.end
     return runs
+
+
+def may_hold_number(text: str) -> bool:
+    """Whether there are enough digits for a number that is ever masked; quick, and never wrongly no.
+
+    Examples
+    --------
+    >>> may_hold_number("等一下"), may_hold_number("三个八"), may_hold_number("一二三")
+    (False, True, True)
+    """
+    found = len(load_privacy_lexicon().digit_like.findall(text))
+    return found >= FEWEST_DIGITS or (found == FEWEST_DIGITS - 1 and "个" in text)
 
 
 def _run_at(text: str, place: int, lexicon: PrivacyLexicon) -> Run | None:

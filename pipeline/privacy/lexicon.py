@@ -24,6 +24,8 @@ KINDS: tuple[str, ...] = (
     "long_number",
 )
 """``long_number``: eleven digits or more that nothing explains; masked, since it could be any of them."""
+FEWEST_DIGITS = 3
+"""Nothing shorter is ever masked."""
 _SHIPPED = Path(__file__).resolve().parents[2] / "lexicons" / "privacy.toml"
 
 
@@ -50,6 +52,11 @@ class PrivacyLexicon:
         Words that keep the kind that was spoken of before (尾号, 后四位).
     digits, inside : mapping of str to str
         Spoken digits; ``inside`` count only between other digits.
+    digit_like : re.Pattern
+        Any character that can stand for a digit. A text with fewer than two of them holds no number: the
+        shortest has three digits, and 三个八 is written with two.
+    digit_like_re2 : str
+        The same for Arrow's regular expressions.
     """
 
     cues: dict[str, Cue]
@@ -62,6 +69,8 @@ class PrivacyLexicon:
     digits: dict[str, str]
     inside: dict[str, str]
     pauses: re.Pattern[str]
+    digit_like: re.Pattern[str]
+    digit_like_re2: str
 
 
 @cache
@@ -84,6 +93,7 @@ def load_privacy_lexicon(path: Path | None = None) -> PrivacyLexicon:
         cues[word] = Cue(tail["kind"], tail["window"], tail["min_digits"])
     for word in harmless["words"]:
         cues[word] = Cue("", harmless["window"], 0)
+    letters = "".join(sorted({*data["digits"], *data["inside"], "两"}))
     gap = "|".join(map(re.escape, sorted(pauses["words"], key=len, reverse=True)))
     return PrivacyLexicon(
         cues=cues,
@@ -100,6 +110,8 @@ def load_privacy_lexicon(path: Path | None = None) -> PrivacyLexicon:
             rf"(?:[\s　、，,。…-]{{0,4}}(?:{gap})?){{0,{pauses['max_in_a_row']}}}"
             r"[\s　、，,。…-]{0,4}"
         ),
+        digit_like=re.compile(rf"[\d{letters}]"),
+        digit_like_re2=rf"[\p{{Nd}}{letters}]",
     )
 
 
@@ -118,9 +130,11 @@ def _problems(data: Mapping[str, Any]) -> list[str]:
             found.append(f"cue {number}: kind {cue.get('kind')!r} is none of: {', '.join(KINDS)}")
         if not cue.get("words"):
             found.append(f"cue {number}: holds no words")
-        for name in ("window", "min_digits"):
-            if not isinstance(cue.get(name), int) or cue[name] < 1:
-                found.append(f"cue {number}: {name} is {cue.get(name)!r}, expected a whole number from 1")
+        for name, least in (("window", 1), ("min_digits", FEWEST_DIGITS)):
+            if not isinstance(cue.get(name), int) or cue[name] < least:
+                found.append(
+                    f"cue {number}: {name} is {cue.get(name)!r}, expected a whole number from {least}"
+                )
     for name in ("digits", "inside"):
         found += [
             f"{name}: {word!r} = {digit!r}, expected one character = one digit"

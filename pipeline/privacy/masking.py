@@ -10,7 +10,7 @@ A number is *strong* when its own shape tells (checksum, mobile prefix) and is m
 *weak* one is masked when something before it says what it is (身份证后四位), in the same turn or in one of
 the turns before. Eleven digits or more that nothing explains are masked, too.
 
-Table of contents: `Span`, `Masked`, `Pending`; `mask`, `mask_turns`, `hidden`.
+Table of contents: `Span`, `Masked`, `Pending`; `mask`, `mask_turns`, `mask_in_order`, `mask_after`, `hidden`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.privacy.digits import Group, Run, digit_runs
+from pipeline.privacy.digits import Group, Run, digit_runs, may_hold_number
 from pipeline.privacy.lexicon import Cue, PrivacyLexicon, load_privacy_lexicon
 from pipeline.privacy.numbers import is_bank_card, is_id_number, is_mobile, is_timestamp, looks_like_id
 
@@ -95,7 +95,7 @@ def mask(text: str) -> Masked:
     >>> mask("客服电话95519，2026年1月5日办的").text
     '客服电话95519，2026年1月5日办的'
     """
-    return _mask(text, None)[0]
+    return mask_after(text, None)
 
 
 def mask_turns(texts: Sequence[str]) -> list[Masked]:
@@ -111,12 +111,26 @@ def mask_turns(texts: Sequence[str]) -> list[Masked]:
     >>> [m.text for m in mask_turns(["请报一下身份证后四位", "嗯，四四一六", "好的"])]
     ['请报一下身份证后四位', '嗯，****', '好的']
     """
-    found: list[Masked] = []
+    return [masked for masked, _ in mask_in_order(texts)]
+
+
+def mask_in_order(texts: Sequence[str]) -> list[tuple[Masked, Pending | None]]:
+    """Mask turns as `mask_turns` does; beside each, what the turns before it had left open.
+
+    With that, other spellings of the same turn (its words, its spoken form) are masked alike: `mask_after`.
+    """
+    found: list[tuple[Masked, Pending | None]] = []
     pending: Pending | None = None
     for text in texts:
-        masked, pending = _mask(text, pending)
-        found.append(masked)
+        masked, following = _mask(text, pending)
+        found.append((masked, pending))
+        pending = following
     return found
+
+
+def mask_after(text: str, pending: Pending | None) -> Masked:
+    """Mask a text that stands behind what ``pending`` says."""
+    return _mask(text, pending)[0] if may_hold_number(text) else Masked(text)
 
 
 def hidden(text: str, runs: Sequence[tuple[int, int]]) -> str:
@@ -132,6 +146,8 @@ def _mask(text: str, pending: Pending | None) -> tuple[Masked, Pending | None]:
     cues = [
         (m.start(), m.end(), lexicon.cues[m.group()], m.group()) for m in lexicon.cue_pattern.finditer(text)
     ]
+    if not may_hold_number(text):
+        return Masked(text), _next_pending(cues, (), pending) if cues or pending else None
     spans: list[tuple[Span, str, list[tuple[int, int]]]] = []
     for run in digit_runs(text):
         spans += _spans(text, run, cues, pending, lexicon)
