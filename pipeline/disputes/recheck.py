@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.callrecords import record_hash
 from pipeline.disputes.policy import load_policy
-from pipeline.disputes.reviews import read_reviews, review_id
+from pipeline.disputes.reviewrecords import review_id
+from pipeline.disputes.reviews import read_reviews
 from pipeline.disputes.versions import Version, latest_versions, load_version, load_versions
 from pipeline.errors import ZhijianError
 from pipeline.judging.engine import judge
@@ -212,13 +213,15 @@ def check_reviews(store: Store, audit_folders: Collection[Path]) -> tuple[int, i
 def _announced(folders: Collection[Path]) -> set[str]:
     from pipeline.audit.log import log_files
 
-    found: set[str] = set()
+    said: dict[bytes, set[str]] = {b'"event":"review"': set(), b'"event":"review_withdrawn"': set()}
     for folder in folders:
         for path in log_files(folder):
             for line in path.read_bytes().splitlines():
-                if b'"event":"review"' in line:
-                    found.update(json.loads(line).get("review_ids", ()))
-    return found
+                for event, ids in said.items():
+                    if event in line:
+                        ids.update(json.loads(line).get("review_ids", ()))
+    announced, withdrawn = said.values()
+    return announced - withdrawn
 
 
 @dataclass(frozen=True, slots=True)

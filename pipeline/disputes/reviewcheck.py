@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from pipeline.disputes.policy import Policy
-from pipeline.disputes.reviews import (
+from pipeline.disputes.reviewrecords import (
     KINDS,
     MAX_COMMENT,
     MAX_PERSON,
@@ -24,7 +24,13 @@ from pipeline.disputes.reviews import (
     as_verdict,
     review_id,
 )
+from pipeline.judging.calendar_cn import CHINA
 from pipeline.records import VERDICTS
+from pipeline.results.labels import VALUES_ZH
+
+_VERDICT_ZH = VALUES_ZH["verdict"]
+_NO_APPEAL = ("fail", "uncertain")
+_KIND_ZH = {"confirm": "维持", "overturn": "改判", "appeal": "申诉", "ruling": "终裁"}
 
 
 class Checker:
@@ -54,7 +60,7 @@ class Checker:
 
     def enter(self, decision: Decision, now: datetime) -> Review | None:
         """Check one decision; None if it is wrong, or says again what its person said last."""
-        where = f"{decision.where or decision.call_id + ' ' + decision.rule_id}: "
+        where = f"{decision.where or decision.call_id + ' ' + decision.rule_id}："
         version = self._version(decision, where)
         if version is None:
             return None
@@ -66,16 +72,16 @@ class Checker:
         verdict = as_verdict(decision.verdict)
         if machine is None:
             faults.append(
-                f"rule {decision.rule_id!r} has no verdict in version {version.number} of the call; "
-                "copy rule ids from the sheet or `zhijian show`"
+                f"第 {version.number} 版里没有规则“{decision.rule_id}”的判定；"
+                "规则编号请从复核表或 zhijian show 复制"
             )
         if verdict is None:
-            faults.append(f"verdict {decision.verdict!r} is unknown; expected one of: {', '.join(VERDICTS)}")
+            faults.append(f"判定“{decision.verdict}”不认识；可选：{'、'.join(VERDICTS)}")
         kind = decision.kind
         if kind == "review":
             kind = "confirm" if verdict == machine else "overturn"
         if kind not in KINDS:
-            faults.append(f"kind {kind!r} is unknown; expected review or one of: {', '.join(KINDS)}")
+            faults.append(f"类型“{kind}”不认识；可选：review、{'、'.join(KINDS)}")
         if faults or machine is None or verdict is None:
             self.problems.extend(where + fault for fault in faults)
             return None
@@ -111,12 +117,14 @@ class Checker:
     def _version(self, decision: Decision, where: str) -> ScoredVersion | None:
         versions = self._versions.get(decision.call_id)
         if not versions:
-            self.problems.append(f"{where}call {decision.call_id!r} is not among the results")
+            self.problems.append(
+                f"{where}结果里没有通话“{decision.call_id}”；zhijian show --results … 列出全部通话"
+            )
             return None
         number = max(versions) if decision.version is None else decision.version
         if number not in versions:
-            there = ", ".join(map(str, sorted(versions)))
-            self.problems.append(f"{where}the call has no version {number}; there are: {there}")
+            there = "、".join(map(str, sorted(versions)))
+            self.problems.append(f"{where}该通话没有第 {number} 版；现有：{there}")
             return None
         return versions[number]
 
@@ -124,60 +132,85 @@ class Checker:
         key = (decision.call_id, decision.rule_id, decision.person.strip())
         known = self._asked.setdefault(key, decision.where or "before")
         if known != (decision.where or "before"):
-            return [f"{decision.person} has decided this rule of this call already at {known}; keep one"]
+            return [f"{decision.person} 在{known}已判过这一项；请只留一处"]
         return []
 
     def _order_faults(self, review: Review, before: Sequence[Review], version: ScoredVersion) -> list[str]:
         faults: list[str] = []
         ruling = next((entry for entry in before if entry.kind == "ruling"), None)
         if ruling is not None:
-            day = f"{ruling.reviewed_at:%Y-%m-%d}"
-            faults.append(f"{ruling.person} has ruled finally on {day}; nothing can follow a ruling")
+            day = f"{ruling.reviewed_at.astimezone(CHINA):%Y-%m-%d %H:%M}"
+            faults.append(f"{ruling.person} 已于 {day} 终裁为{_zh(ruling.verdict)}；终裁之后不再变动")
         reviewers = {entry.person for entry in before if entry.person_role == "reviewer"}
         if review.kind == "appeal":
-            if version.agent_id is not None and review.person != version.agent_id:
-                faults.append(
-                    f"{review.person} is not the call's agent; only agent {version.agent_id} appeals"
-                )
+            faults.extend(_appeal_faults(review, before, version))
             limit = appeal_deadline(version.scored_at, self._policy)
             if review.reviewed_at > limit:
+                ended, stored = (
+                    f"{at.astimezone(CHINA):%Y-%m-%d %H:%M}" for at in (limit, version.scored_at)
+                )
                 faults.append(
-                    f"the window of {self._policy.appeal_days} days for an appeal closed on "
-                    f"{limit:%Y-%m-%d %H:%M}; the score was stored on {version.scored_at:%Y-%m-%d %H:%M}"
+                    f"申诉期（{self._policy.appeal_days} 天）已于 {ended} 结束；评分入库于 {stored}"
                 )
             if any(entry.kind == "appeal" for entry in before):
-                faults.append("an appeal on this rule stands already and waits for its ruling")
+                faults.append("这一项已有申诉，等待终裁")
         elif review.person == version.agent_id:
-            faults.append(f"{review.person} is the call's agent and cannot review or rule on the own call")
+            faults.append(f"{review.person} 是该通话的坐席，不能复核或终裁自己的通话")
         if review.kind == "ruling":
             if not before:
-                faults.append("there is neither a review nor an appeal to rule on")
+                faults.append("这一项既无复核也无申诉，没有可终裁的；请先复核（zhijian review export）或申诉")
             if review.person in reviewers:
-                faults.append(f"{review.person} reviewed this rule; a ruling is a second person's")
+                faults.append(f"{review.person} 复核过这一项；终裁须由另一人作出")
         return faults
+
+
+def _appeal_faults(review: Review, before: Sequence[Review], version: ScoredVersion) -> list[str]:
+    """Only the call's own agent appeals, and only against what does not hold as asked already."""
+    faults: list[str] = []
+    if version.agent_id is None:
+        faults.append(
+            "随录参数没有 agent_id（工号），无法确认申诉人是不是该通话的坐席；请补全随录参数后重新评分"
+            "（zhijian score），或由质检员用复核表改判（zhijian review export --call）"
+        )
+    elif review.person != version.agent_id:
+        faults.append(
+            f"{review.person} 不是该通话的坐席，只有坐席 {version.agent_id} 本人可以申诉；"
+            "其他人请用复核表（zhijian review export --call）"
+        )
+    reviewed = [entry.verdict for entry in before if entry.person_role == "reviewer"]
+    now = reviewed[-1] if reviewed else review.machine_verdict
+    if review.verdict == now and now not in _NO_APPEAL:
+        faults.append(f"这一项现在就是{_zh(review.verdict)}，无须申诉")
+    return faults
+
+
+def _zh(verdict: str) -> str:
+    return f"“{_VERDICT_ZH[verdict]}”"
 
 
 def _text_faults(decision: Decision) -> list[str]:
     faults: list[str] = []
     if not decision.person.strip() or len(decision.person) > MAX_PERSON:
-        faults.append(f"the person is missing or longer than {MAX_PERSON} characters")
+        faults.append(f"缺人员（复核人），或超过 {MAX_PERSON} 个字符")
     if len(decision.comment) > MAX_COMMENT:
-        faults.append(f"the comment has {len(decision.comment)} characters; expected {MAX_COMMENT} at most")
+        faults.append(f"说明有 {len(decision.comment)} 个字符；最多 {MAX_COMMENT} 个")
     if decision.at is not None and decision.at.utcoffset() is None:
-        faults.append(f"the time {decision.at.isoformat()} has no offset from UTC")
+        faults.append(f"时间 {decision.at.isoformat()} 没有时区")
     return faults
 
 
 def _kind_faults(review: Review) -> list[str]:
     faults: list[str] = []
     if review.kind == "confirm" and review.verdict != review.machine_verdict:
-        faults.append(f"a confirmation says {review.verdict}, the machine said {review.machine_verdict}")
+        faults.append(f"维持的判定是{_zh(review.verdict)}，而机器判的是{_zh(review.machine_verdict)}")
     if review.kind == "overturn" and review.verdict == review.machine_verdict:
-        faults.append(f"an overturn says {review.verdict}, as the machine did; confirm it instead")
-    if review.kind == "appeal" and review.verdict in ("fail", "uncertain"):
-        faults.append(f"an appeal asks for {review.verdict}; expected pass or not_applicable")
+        faults.append(f"改判为{_zh(review.verdict)}，与机器相同；请用维持")
+    if review.kind == "appeal" and review.verdict in _NO_APPEAL:
+        faults.append(
+            f"申诉要求改为{_zh(review.verdict)}；只能要求“通过”（pass）或“不适用”（not_applicable）"
+        )
     if review.kind != "confirm" and not review.comment:
-        faults.append(f"the reason is missing; {review.kind} needs one")
+        faults.append(f"缺说明；{_KIND_ZH[review.kind]}须写明理由")
     return faults
 
 

@@ -9,114 +9,42 @@ the rule in this call, rules; a ruling is final: nothing can be added to that ru
 A decision is about the call, not about one version of its score: the person listened to the recording.
 So it stays in force when the call is scored again.
 
-Table of contents: `Decision` (to be entered), `Review` (entered), `add_reviews`, `read_reviews`,
-`confirm`, `overturn`, `appeal`, `rule_finally`.
+Table of contents: `add_reviews`, `read_reviews`, `confirm`, `overturn`, `appeal`, `rule_finally`; the
+records are those of `pipeline.disputes.reviewrecords`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from pipeline.disputes.holds import hold_for_dispute
 from pipeline.disputes.policy import Policy, load_policy
+from pipeline.disputes.reviewcheck import Checker
+from pipeline.disputes.reviewrecords import Decision, Review, ReviewError, ScoredVersion
 from pipeline.errors import InputError
-from pipeline.records import VERDICTS, VerdictKind
+from pipeline.records import VerdictKind
 from pipeline.results.store import Store
 
-ReviewKind = Literal["confirm", "overturn", "appeal", "ruling"]
-PersonRole = Literal["reviewer", "agent", "arbiter"]
-KINDS: tuple[ReviewKind, ...] = ("confirm", "overturn", "appeal", "ruling")
-ROLE_OF: dict[ReviewKind, PersonRole] = {
-    "confirm": "reviewer",
-    "overturn": "reviewer",
-    "appeal": "agent",
-    "ruling": "arbiter",
-}
-MAX_COMMENT = 2000
-MAX_PERSON = 64
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "Decision",
+    "Review",
+    "ReviewError",
+    "add_reviews",
+    "appeal",
+    "confirm",
+    "overturn",
+    "read_reviews",
+    "rule_finally",
+]
+
 AUDIT_EVENT = "review"
+AUDIT_WITHDRAWN = "review_withdrawn"
 _IDS_PER_RECORD = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Something a person decided, not entered yet.
-
-    Attributes
-    ----------
-    call_id, rule_id : str
-    kind : {"review", "confirm", "overturn", "appeal", "ruling"}
-        ``review`` becomes ``confirm`` or ``overturn``, whichever fits the machine's verdict.
-    verdict : {"pass", "fail", "not_applicable", "uncertain"}
-        The person's; for an appeal the one that is asked for.
-    person : str
-        Who. Account names or staff numbers, at most 64 characters.
-    comment : str
-        Why; needed for everything but a confirmation.
-    version : int or None
-        Version that was looked at; None is the latest.
-    at : datetime or None
-        With offset; None is now.
-    sample_id : str or None
-        The sample the call was drawn in.
-    source : str
-        ``excel``, ``python`` or ``cli``.
-    where : str
-        Where the decision stands (``row 12``), for messages.
-    """
-
-    call_id: str
-    rule_id: str
-    verdict: str
-    person: str
-    kind: str = "review"
-    comment: str = ""
-    version: int | None = None
-    at: datetime | None = None
-    sample_id: str | None = None
-    source: str = "python"
-    where: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """One row of ``reviews``."""
-
-    review_id: str
-    call_id: str
-    version: int
-    rule_id: str
-    kind: ReviewKind
-    verdict: VerdictKind
-    machine_verdict: VerdictKind
-    person: str
-    person_role: PersonRole
-    comment: str
-    reviewed_at: datetime
-    sample_id: str | None
-    source: str
-
-
-class ReviewError(InputError):
-    """Decisions that cannot be entered; the message lists all of them, nothing was stored.
-
-    Attributes
-    ----------
-    problems : tuple of str
-        One line each, ``where: what is wrong``.
-    """
-
-    kind = "bad_review"
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(
-            f"{len(self.problems)} problem(s), nothing was imported:\n" + "\n".join(self.problems)
-        )
 
 
 def read_reviews(store: Store, call_ids: Iterable[str] | None = None) -> list[Review]:
@@ -167,22 +95,41 @@ def add_reviews(
     ReviewError
         All problems, one line each.
     """
-    from pipeline.disputes.reviewcheck import Checker
-
     agreed = policy or load_policy()
-    ids = {decision.call_id for decision in decisions}
-    checker = Checker(_versions(store, ids), read_reviews(store, ids), agreed)
     now = datetime.now(UTC)
+    new = _checked(store, decisions, agreed, now)[0]
+    if check_only or not new:
+        return new
+    for review in new:
+        if review.kind == "appeal":  # an appeal is a dispute: the call is kept for it from now on
+            hold_for_dispute(store.place, review.call_id, who=review.person, why=review.comment)
+    announced: set[str] = set()
+
+    def rows() -> Mapping[str | None, pa.Table]:
+        # Somebody else may have entered something since: what counts is what stands there at the commit.
+        nonlocal new
+        try:
+            new, days = _checked(store, decisions, agreed, now)
+        except ReviewError:
+            _record(store, AUDIT_WITHDRAWN, announced)
+            raise
+        _record(store, AUDIT_EVENT, [review for review in new if review.review_id not in announced])
+        announced.update(review.review_id for review in new)
+        return _tables(new, days)
+
+    store.append(rows, "reviews")
+    return new
+
+
+def _checked(
+    store: Store, decisions: Sequence[Decision], policy: Policy, now: datetime
+) -> tuple[list[Review], dict[str, str | None]]:
+    ids = {decision.call_id for decision in decisions}
+    checker = Checker(_versions(store, ids), read_reviews(store, ids), policy)
     new = [review for decision in decisions if (review := checker.enter(decision, now)) is not None]
     if checker.problems:
         raise ReviewError(checker.problems)
-    if not check_only:
-        for review in new:
-            if review.kind == "appeal":  # an appeal is a dispute: the call is kept for it from now on
-                hold_for_dispute(store.place, review.call_id, who=review.person, why=review.comment)
-        _record(store, new)
-        _append(store, new, checker.days)
-    return new
+    return new, checker.days
 
 
 def confirm(store: Store, call_id: str, rule_id: str, *, person: str, comment: str = "") -> list[Review]:
@@ -210,18 +157,6 @@ def rule_finally(
 ) -> list[Review]:
     """Enter the final ruling on a rule that was reviewed or appealed against."""
     return add_reviews(store, [Decision(call_id, rule_id, verdict, arbiter, "ruling", reason)])
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredVersion:
-    """What checking needs to know of one stored version of a call."""
-
-    call_id: str
-    number: int
-    agent_id: str | None
-    call_date: str | None
-    scored_at: datetime
-    verdicts: dict[str, VerdictKind]
 
 
 def _versions(store: Store, call_ids: set[str]) -> dict[str, dict[int, ScoredVersion]]:
@@ -257,21 +192,22 @@ def _machine(store: Store, call_id: str, rule_id: str) -> str:
     return verdict
 
 
-def _record(store: Store, new: Sequence[Review]) -> None:
+def _record(store: Store, event: str, reviews: Collection[Review] | Collection[str]) -> None:
     """Say in the audit log which entries are to follow, so that one that goes missing later is missed."""
     from pipeline.audit import audit_place, record_event
     from pipeline.settings import load_settings
 
     place = audit_place(load_settings()[0], results=store.place)
-    by_person: dict[str, list[str]] = {}
-    for review in new:
-        by_person.setdefault(review.person, []).append(review.review_id)
+    by_person: dict[str | None, list[str]] = {}
+    for review in reviews:
+        who, name = (None, review) if isinstance(review, str) else (review.person, review.review_id)
+        by_person.setdefault(who, []).append(name)
     for person, ids in by_person.items():
         for start in range(0, len(ids), _IDS_PER_RECORD):
-            record_event(AUDIT_EVENT, at=place, who=person, review_ids=ids[start : start + _IDS_PER_RECORD])
+            record_event(event, at=place, who=person, review_ids=ids[start : start + _IDS_PER_RECORD])
 
 
-def _append(store: Store, new: Sequence[Review], days: dict[str, str | None]) -> None:
+def _tables(new: Sequence[Review], days: Mapping[str, str | None]) -> Mapping[str | None, pa.Table]:
     import pyarrow as pa
 
     from pipeline.results.schemas import schema_of
@@ -281,24 +217,4 @@ def _append(store: Store, new: Sequence[Review], days: dict[str, str | None]) ->
         row = {name: getattr(review, name) for name in Review.__dataclass_fields__}
         by_day.setdefault(days[review.call_id], []).append(row)
     schema = schema_of("reviews")
-    store.append({day: pa.Table.from_pylist(rows, schema=schema) for day, rows in by_day.items()}, "reviews")
-
-
-def review_id(review: Review) -> str:
-    """Sixteen hexadecimal digits over all that a review says; what stands in ``review_id`` itself aside."""
-    parts = (
-        review.call_id, str(review.version), review.rule_id, review.kind, review.verdict,
-        review.machine_verdict, review.person, review.person_role, review.comment,
-        review.reviewed_at.astimezone(UTC).isoformat(), review.sample_id or "", review.source,
-    )  # fmt: skip
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def as_verdict(text: str) -> VerdictKind | None:
-    """The verdict that a text names, if it names one."""
-    return next((kind for kind in VERDICTS if kind == text), None)
-
-
-def appeal_deadline(scored_at: datetime, policy: Policy) -> datetime:
-    """Until when an agent may appeal against a score."""
-    return scored_at + timedelta(days=policy.appeal_days)
+    return {day: pa.Table.from_pylist(rows, schema=schema) for day, rows in by_day.items()}

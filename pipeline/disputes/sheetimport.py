@@ -78,7 +78,7 @@ def read_sheet(data: bytes, store: Store, *, reviewer: str | None = None) -> tup
     list of Decision
         Of the rows whose 人工判定 is filled in and can be read.
     list of str
-        What is wrong with the other rows, ``row 7: …``.
+        What is wrong with the other rows, ``第 7 行：…``.
 
     Raises
     ------
@@ -89,10 +89,7 @@ def read_sheet(data: bytes, store: Store, *, reviewer: str | None = None) -> tup
     head = [str(cell.value or "").strip() for cell in page[1]]
     missing = [name for name in NAMES if name not in head]
     if missing:
-        raise InputError(
-            f"row 1: column {'、'.join(missing)} is missing; fill in the workbook that "
-            "`zhijian review export` writes"
-        )
+        raise InputError(f"第 1 行：缺少列 {'、'.join(missing)}；请填写由 zhijian review export 导出的表")
     place = {name: head.index(name) for name in NAMES}
     problems: list[str] = []
     rows: list[tuple[int, dict[str, Any]]] = []
@@ -102,13 +99,13 @@ def read_sheet(data: bytes, store: Store, *, reviewer: str | None = None) -> tup
             cell = cells[at] if at < len(cells) else None
             value = None if cell is None else cell.value
             if isinstance(value, str) and (cell is not None and cell.data_type == "f"):
-                problems.append(f"row {number}: column {name} holds a formula; write the value itself")
+                problems.append(f"第 {number} 行：“{name}”列是公式；请直接填内容")
                 value = None
             values[name] = value
         if _text(values["人工判定"]):
             rows.append((number, values))
         if number > MAX_ROWS:
-            raise InputError(f"more than {MAX_ROWS} rows; split the sheet")
+            raise InputError(f"超过 {MAX_ROWS} 行；请拆成几张表")
     machine = _machine(store, {_text(values["通话编号"]) for _, values in rows})
     decisions: list[Decision] = []
     for number, values in rows:
@@ -119,7 +116,7 @@ def read_sheet(data: bytes, store: Store, *, reviewer: str | None = None) -> tup
 
 
 def _row_number(problem: str) -> int:
-    number = problem.removeprefix("row ").split(":", 1)[0]
+    number = problem.removeprefix("第 ").split(" 行", 1)[0]
     return int(number) if number.isdigit() else 0
 
 
@@ -130,27 +127,27 @@ def _decision(
     reviewer: str | None,
     problems: list[str],
 ) -> Decision | None:
-    where = f"row {number}"
+    where = f"第 {number} 行"
     call_id, rule_id = _text(values["通话编号"]), _text(values["规则编号"])
     try:
         version = int(_text(values["评分版本"]))
     except ValueError:
         found = _text(values["评分版本"])
-        problems.append(f"{where}: 评分版本 is {found!r}; expected the number that was exported")
+        problems.append(f"{where}：“评分版本”是“{found}”；应为导出时的数字")
         return None
     chosen = _text(values["人工判定"])
     verdict = VERDICT_OF.get(chosen)
     faults: list[str] = []
     if verdict is None:
-        faults.append(f"人工判定 {chosen!r} is unknown; expected one of: {'、'.join(VERDICT_OF)}")
+        faults.append(f"“人工判定”填的是“{chosen}”；可选：{'、'.join(VERDICT_OF)}")
     said = machine.get((call_id, version, rule_id))
     shown = VERDICT_OF.get(_text(values["机器判定"]))
     if said is not None and shown != said:
         faults.append(
-            f"机器判定 says {_text(values['机器判定'])!r}, stored is {VERDICT_ZH[said]!r}; "
-            "the white columns were changed or belong to another row"
+            f"“机器判定”是“{_text(values['机器判定'])}”，而库存的是“{VERDICT_ZH[said]}”；"
+            "白色各列被改动过，或贴到了别的行"
         )
-    problems.extend(f"{where}: {fault}" for fault in faults)
+    problems.extend(f"{where}：{fault}" for fault in faults)
     if faults or verdict is None:
         return None
     return Decision(
@@ -171,19 +168,17 @@ def _open(data: bytes) -> Worksheet:
     from openpyxl.utils.exceptions import InvalidFileException
 
     if len(data) > MAX_BYTES:
-        raise InputError(f"the workbook has {len(data)} bytes; expected {MAX_BYTES} at most")
+        raise InputError(f"表格有 {len(data)} 字节；最多 {MAX_BYTES}")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > MAX_UNPACKED:
-            raise InputError(f"the workbook unpacks to {unpacked} bytes; expected {MAX_UNPACKED} at most")
+            raise InputError(f"表格解压后有 {unpacked} 字节；最多 {MAX_UNPACKED}")
         book = load_workbook(io.BytesIO(data), data_only=False)
     except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"this is no readable .xlsx workbook ({type(error).__name__}); save it as .xlsx and try again"
-        ) from error
+        raise InputError(f"不是可读的 .xlsx 表格（{type(error).__name__}）；请另存为 .xlsx 再试") from error
     if TITLE not in book.sheetnames:
-        raise InputError(f"the workbook has no sheet {TITLE}; found: {'、'.join(book.sheetnames)}")
+        raise InputError(f"没有名为“{TITLE}”的工作表；现有：{'、'.join(book.sheetnames)}")
     return book[TITLE]
 
 

@@ -262,23 +262,27 @@ class Store:
 
     def record_run(self, run: RunRow) -> None:
         """Append the summary of a run."""
-        self._append([run_file(run)])
+        self._append(lambda: [run_file(run)])
 
-    def append(self, rows: Mapping[str | None, pa.Table], table: str) -> None:
+    def append(
+        self, rows: Mapping[str | None, pa.Table] | Callable[[], Mapping[str | None, pa.Table]], table: str
+    ) -> None:
         """Append rows to a dataset without versions (``reviews``), all of them or none.
 
         Parameters
         ----------
         rows : mapping of partition (``2026-01-05``; None = unknown date) to Arrow table
-            With the dataset's own schema.
+            With the dataset's own schema. Or a function that gives it: called when nobody else commits,
+            so that it may look first (and raise); once more if somebody was faster all the same.
         table : str
         """
-        self._append(files_of(table, rows))
+        self._append(lambda: files_of(table, rows() if callable(rows) else rows))
 
-    def _append(self, files: Sequence[NewFile]) -> None:
+    def _append(self, files: Callable[[], Sequence[NewFile]]) -> None:
         def commit() -> None:
+            made = files()
             before = self._storage.generation()
-            self._storage.commit(files)
+            self._storage.commit(made)
             if self._generation == before:
                 self._generation = self._storage.generation()
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from openpyxl import load_workbook
@@ -12,6 +16,7 @@ from openpyxl import load_workbook
 from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.effective import effective_score, effective_scores
 from pipeline.disputes.policy import load_policy
+from pipeline.disputes.recheck import check_reviews
 from pipeline.disputes.reviews import (
     Decision,
     ReviewError,
@@ -27,7 +32,7 @@ from pipeline.disputes.sheet import COLUMNS, sheet_rows, write_sheet
 from pipeline.disputes.sheetimport import import_sheet
 from pipeline.errors import InputError, ResultsError
 from pipeline.records import Evidence
-from pipeline.results import load
+from pipeline.results import Store, load
 from pipeline.retention import holds
 from tests.disputes.dispute_builders import make_call, make_hearing, make_store, scored
 
@@ -108,7 +113,7 @@ def test_appeal_ruling_and_then_nothing(store):
         lambda: appeal(store, "c1", LATE, agent="3025", reason="再次"),
         lambda: rule_finally(store, "c1", LATE, "fail", arbiter="boss", reason="改"),
     ):
-        with pytest.raises(ReviewError, match="ruled finally"):
+        with pytest.raises(ReviewError, match=r"lead 已于 .* 终裁为“通过”"):
             more()
     assert len(read_reviews(store)) == 3
 
@@ -131,21 +136,21 @@ def test_a_decision_outlives_a_new_version(store):
 
 
 REFUSED = {
-    "unknown call": (Decision("nope", LATE, "pass", "qa1", comment="x"), "not among the results"),
-    "unknown version": (Decision("c1", LATE, "pass", "qa1", comment="x", version=7), "no version 7"),
-    "unknown rule": (Decision("c1", "no.rule", "pass", "qa1", comment="x"), "has no verdict"),
-    "unknown verdict": (Decision("c1", LATE, "好", "qa1", comment="x"), "is unknown"),
-    "unknown kind": (Decision("c1", LATE, "pass", "qa1", "vote", "x"), "kind 'vote'"),
-    "nobody": (Decision("c1", LATE, "fail", " "), "person is missing"),
-    "no reason": (Decision("c1", LATE, "pass", "qa1"), "the reason is missing"),
-    "long comment": (Decision("c1", LATE, "pass", "qa1", comment="长" * 2001), "2001 characters"),
-    "no offset": (Decision("c1", LATE, "fail", "qa1", at=datetime(2026, 3, 12)), "no offset"),
-    "false confirmation": (Decision("c1", LATE, "pass", "qa1", "confirm"), "the machine said fail"),
-    "false overturn": (Decision("c1", LATE, "fail", "qa1", "overturn", "x"), "confirm it instead"),
-    "own review": (Decision("c1", LATE, "pass", "3025", comment="x"), "own call"),
-    "stranger's appeal": (Decision("c1", LATE, "pass", "9", "appeal", "x"), "only agent 3025 appeals"),
-    "appeal for a fail": (Decision("c1", LATE, "fail", "3025", "appeal", "x"), "expected pass or"),
-    "ruling on nothing": (Decision("c1", LATE, "pass", "lead", "ruling", "x"), "nor an appeal to rule on"),
+    "unknown call": (Decision("nope", LATE, "pass", "qa1", comment="x"), "结果里没有通话"),
+    "unknown version": (Decision("c1", LATE, "pass", "qa1", comment="x", version=7), "没有第 7 版"),
+    "unknown rule": (Decision("c1", "no.rule", "pass", "qa1", comment="x"), "没有规则“no.rule”的判定"),
+    "unknown verdict": (Decision("c1", LATE, "好", "qa1", comment="x"), "判定“好”不认识"),
+    "unknown kind": (Decision("c1", LATE, "pass", "qa1", "vote", "x"), "类型“vote”"),
+    "nobody": (Decision("c1", LATE, "fail", " "), "缺人员"),
+    "no reason": (Decision("c1", LATE, "pass", "qa1"), "缺说明"),
+    "long comment": (Decision("c1", LATE, "pass", "qa1", comment="长" * 2001), "2001 个字符"),
+    "no offset": (Decision("c1", LATE, "fail", "qa1", at=datetime(2026, 3, 12)), "没有时区"),
+    "false confirmation": (Decision("c1", LATE, "pass", "qa1", "confirm"), "机器判的是“不通过”"),
+    "false overturn": (Decision("c1", LATE, "fail", "qa1", "overturn", "x"), "请用维持"),
+    "own review": (Decision("c1", LATE, "pass", "3025", comment="x"), "自己的通话"),
+    "stranger's appeal": (Decision("c1", LATE, "pass", "9", "appeal", "x"), "只有坐席 3025 本人"),
+    "appeal for a fail": (Decision("c1", LATE, "fail", "3025", "appeal", "x"), "只能要求“通过”"),
+    "ruling on nothing": (Decision("c1", LATE, "pass", "lead", "ruling", "x"), "没有可终裁的"),
 }
 
 
@@ -167,13 +172,13 @@ def test_an_appeal_has_its_window(tmp_path):
         if fits:
             assert len(appeal(store, "c1", LATE, agent="3025", reason="系统故障")) == 1
         else:
-            with pytest.raises(ReviewError, match=f"window of {days} days"):
+            with pytest.raises(ReviewError, match=f"申诉期（{days} 天）已于"):
                 appeal(store, "c1", LATE, agent="3025", reason="系统故障")
 
 
 def test_a_reviewer_cannot_rule_on_the_own_review(store):
     confirm(store, "c1", LATE, person="qa1")
-    with pytest.raises(ReviewError, match="second person"):
+    with pytest.raises(ReviewError, match="由另一人"):
         rule_finally(store, "c1", LATE, "pass", arbiter="qa1", reason="x")
 
 
@@ -183,6 +188,88 @@ def test_the_same_again_is_passed_over_a_change_of_mind_is_not(store):
     assert len(overturn(store, "c1", LATE, "pass", person="qa1", comment="再听")) == 1
     assert len(confirm(store, "c1", LATE, person="qa1")) == 1
     assert [review.kind for review in read_reviews(store)] == ["confirm", "overturn", "confirm"]
+
+
+def test_without_an_agent_id_nobody_can_appeal(tmp_path):
+    store = make_store(tmp_path / "r", [scored(make_call(agent_id=None), scored_at=datetime.now(UTC))])
+    with pytest.raises(ReviewError, match=r"没有 agent_id.*补全随录参数.*复核表"):
+        appeal(store, "c1", LATE, agent="3025", reason="系统故障")
+    assert read_reviews(store) == []
+    assert not holds(store.place)
+    confirm(store, "c1", LATE, person="qa1")  # reviewers still decide
+
+
+def test_an_appeal_asks_for_something_else_than_what_holds(store):
+    with pytest.raises(ReviewError, match="现在就是“通过”"):
+        appeal(store, "c1", COURTESY, agent="3025", reason="想确认")
+    overturn(store, "c1", COURTESY, "fail", person="qa1", comment="语气不耐烦")
+    assert len(appeal(store, "c1", COURTESY, agent="3025", reason="并无此语")) == 1
+
+
+RULES_FINALLY = """
+import sys
+from pathlib import Path
+from pipeline.disputes.reviews import rule_finally
+from pipeline.errors import InputError
+from pipeline.results import Store
+
+place, who, verdict = sys.argv[1:]
+store = Store.open(place, write=True)
+transact = store._transact
+
+def said(work):
+    Path(place, f"{who}.checked").touch()  # what stands there was looked at; the commit waits for its turn
+    return transact(work)
+
+store._transact = said
+print("opened", flush=True)
+sys.stdin.readline()
+try:
+    rule_finally(store, "c1", "inbound.answered_in_time", verdict, arbiter=who, reason="查证")
+except InputError as error:
+    print(error)
+    sys.exit(1)
+"""
+
+
+def test_of_two_rulings_at_once_one_is_refused_and_names_the_other(store):
+    confirm(store, "c1", LATE, person="qa1")
+    started = []
+    for who, verdict in (("lead", "pass"), ("boss", "fail")):
+        command = [sys.executable, "-c", RULES_FINALLY, store.place, who, verdict]
+        started.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        )
+    assert [process.stdout.readline() for process in started] == ["opened\n"] * 2
+    with store._storage.exclusive():  # nobody commits until both have looked
+        for process in started:
+            process.stdin.write("\n")
+        until = time.monotonic() + 60
+        while not all((Path(store.place) / f"{who}.checked").exists() for who in ("lead", "boss")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    told = [process.communicate(timeout=60)[0] for process in started]
+    assert sorted(process.returncode for process in started) == [0, 1]
+    (ruling,) = [review for review in read_reviews(store) if review.kind == "ruling"]
+    assert f"{ruling.person} 已于" in "".join(told)
+    assert check_reviews(store, [Path(store.place) / "_audit"])[2] is None
+
+
+def test_an_entry_that_another_overtook_is_withdrawn_from_the_audit_log(store, monkeypatch):
+    """In object storage a commit may find that somebody was faster, after it was announced."""
+    confirm(store, "c1", LATE, person="qa1")
+    append = store.append
+
+    def overtaken(rows, table):
+        rows()  # announced; then the commit conflicts with this one:
+        rule_finally(Store.open(store.place, write=True), "c1", LATE, "fail", arbiter="boss", reason="查")
+        append(rows, table)
+
+    monkeypatch.setattr(store, "append", overtaken)
+    with pytest.raises(ReviewError, match="boss 已于"):
+        rule_finally(store, "c1", LATE, "pass", arbiter="lead", reason="查证")
+    count, announced, problem = check_reviews(store, [Path(store.place) / "_audit"])
+    assert (count, announced, problem) == (2, 2, None)
 
 
 # The sheet ------------------------------------------------------------------------------------------
@@ -249,7 +336,7 @@ def test_a_bad_sheet_is_refused_row_by_row(store):
     data = filled(store, lambda number, values: changes.get(number, {"人工判定": values["机器判定"]}))
     with pytest.raises(ReviewError) as caught:
         import_sheet(store, data)
-    assert sorted({int(line.split(":")[0].removeprefix("row ")) for line in caught.value.problems}) == [
+    assert sorted({int(line.split(" 行")[0].removeprefix("第 ")) for line in caught.value.problems}) == [
         2, 3, 4, 5, 6, 7,
     ]  # fmt: skip
     assert read_reviews(store) == []
@@ -263,20 +350,20 @@ def test_a_rule_decided_twice_in_one_sheet_is_refused(store):
         book["复核"].cell(number, NAMES.index("说明") + 1, "x")
     out = io.BytesIO()
     book.save(out)
-    with pytest.raises(ReviewError, match="already at row 2"):
+    with pytest.raises(ReviewError, match="在第 2 行已判过"):
         import_sheet(store, out.getvalue())
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no", b"not a workbook"])
 def test_what_is_no_workbook_is_said_so(store, data):
-    with pytest.raises(InputError, match="is no readable"):
+    with pytest.raises(InputError, match="不是可读的"):
         import_sheet(store, data)
 
 
 def test_a_workbook_without_its_columns_is_said_so(store):
     from openpyxl import Workbook
 
-    for title, message in (("复核", "is missing"), ("x", "no sheet 复核")):
+    for title, message in (("复核", "缺少列"), ("x", "没有名为“复核”")):
         book = Workbook()
         book.active.title = title
         out = io.BytesIO()
