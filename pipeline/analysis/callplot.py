@@ -1,18 +1,19 @@
 """A call as a picture: two lanes of turns, marks for events, and the places where rules failed.
 
-Table of contents: `timeline`.
+Table of contents: `timeline`; `Drawable`, what can be drawn.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.analysis.plots import COLOURS, figure
 from pipeline.results.labels import VALUES_ZH
 
 if TYPE_CHECKING:
-    from pipeline.results.callview import Call
+    import pandas as pd
 
 _LANES = {"agent": 2.0, "customer": 1.0}
 _MARKS = {
@@ -25,12 +26,37 @@ _MARKS = {
 _STRETCHES = ("dead_air", "hold")
 
 
-def timeline(call: Call, ax: Any = None) -> Any:
+class Drawable(Protocol):
+    """What the picture needs of a call."""
+
+    @property
+    def call_id(self) -> str:
+        """For the title."""
+
+    @property
+    def score(self) -> Mapping[str, Any]:
+        """Its row of ``scores``."""
+
+    @property
+    def turns(self) -> pd.DataFrame:
+        """Its rows of ``turns``."""
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """Its rows of ``verdicts``."""
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """Its rows of ``events``."""
+
+
+def timeline(call: Drawable, ax: Any = None) -> Any:
     """Draw a call.
 
     Parameters
     ----------
-    call : Call
+    call : Drawable
+        Such as a `pipeline.results.Call`.
     ax : matplotlib.axes.Axes, optional
         By default a figure of its own.
 
@@ -39,14 +65,10 @@ def timeline(call: Call, ax: Any = None) -> Any:
     matplotlib.axes.Axes
         Time in seconds from the start of the recording.
     """
-    from pipeline.results.callview import records
-
-    failed = [
-        row for row in records(call.verdicts) if row["verdict"] == "fail" and len(row["evidence"] or ())
-    ]
+    failed = [row for row in _rows(call.verdicts) if row["verdict"] == "fail" and len(row["evidence"] or ())]
     if ax is None:
         ax = figure(width=11, height=2.7 + 0.27 * len(failed))
-    for turn in records(call.turns):
+    for turn in _rows(call.turns):
         ax.broken_barh(
             [(turn["start_s"], turn["end_s"] - turn["start_s"])], (_LANES[turn["role"]] - 0.36, 0.72),
             facecolor=COLOURS[turn["role"]], edgecolor="white", linewidth=0.5,
@@ -72,11 +94,9 @@ def timeline(call: Call, ax: Any = None) -> Any:
     return ax
 
 
-def _events(call: Call, ax: Any) -> None:
-    from pipeline.results.callview import records
-
+def _events(call: Drawable, ax: Any) -> None:
     shown: set[str] = set()
-    for event in records(call.events):
+    for event in _rows(call.events):
         kind = event["kind"]
         label = VALUES_ZH["kind"].get(kind, kind) if kind not in shown else None
         if kind in _STRETCHES:
@@ -88,3 +108,7 @@ def _events(call: Call, ax: Any) -> None:
         else:
             continue
         shown.add(kind)
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
