@@ -201,7 +201,14 @@ def _enter(results: str, decision: Any) -> None:
     if not entered:
         typer.echo("此前已有同样的记录，未重复登记")
     for review in entered:
-        typer.echo(
-            f"已登记：{review.call_id} {review.rule_id} 机器 {kind_zh(review.machine_verdict)} → "
-            f"{kind_zh(review.verdict)}（{review.person}）"
-        )
+        what, said = f"{review.call_id} {review.rule_id}", kind_zh(review.machine_verdict)
+        if review.kind == "appeal":
+            typer.echo(
+                f"申诉已登记：{what}，机器判“{said}”，{review.person} 要求改为“{kind_zh(review.verdict)}”；"
+                "等待终裁（zhijian review rule）"
+            )
+        else:
+            typer.echo(
+                f"终裁已登记：{what}，机器判“{said}”，{review.person} 终裁为“{kind_zh(review.verdict)}”；"
+                f"有效得分见 zhijian show {review.call_id}"
+            )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.app import app, print_json, print_rich
 from pipeline.errors import AccessRefusedError, InputError, KeyMaterialError
+
+if TYPE_CHECKING:
+    from pipeline.disputes.effective import EffectiveScore
 
 SEALED_ZH = "（文字已加密，须有转写密钥才能阅读）"
 
@@ -68,7 +71,11 @@ def _rows(store: Any, table: str, call_ids: set[str] | None = None) -> list[dict
 
 
 def _show_call(store: Any, call_id: str, transcript: bool, json: bool, reader: Reader) -> None:
+    from dataclasses import asdict
+
+    from pipeline.disputes.effective import effective_of_rows
     from pipeline.report.terminal import call_form
+    from pipeline.settings import load_settings
 
     scores = _rows(store, "scores", {call_id})
     if not scores:
@@ -81,10 +88,20 @@ def _show_call(store: Any, call_id: str, transcript: bool, json: bool, reader: R
     verdicts, turns, sealed = _words(store, call_id, reader)
     if sealed:
         typer.echo(f"zhijian: {sealed}", err=True)
+    effective = effective_of_rows(store, scores[:1], verdicts, current=load_settings()[0].rulebook).get(
+        call_id
+    )
     if json:
-        print_json({"score": scores[0], "verdicts": verdicts, "turns": turns if transcript else None})
+        print_json(
+            {
+                "score": scores[0],
+                "verdicts": verdicts,
+                "turns": turns if transcript else None,
+                "effective": None if effective is None else asdict(effective),
+            }
+        )
     else:
-        print_rich(call_form(scores[0], verdicts, turns, transcript=transcript))
+        print_rich(call_form(scores[0], verdicts, turns, transcript=transcript, effective=effective))
 
 
 def _words(
@@ -128,20 +145,31 @@ def _bare(store: Any, table: str, call_id: str) -> list[dict[str, Any]]:
 
 
 def _show_calls(store: Any, json: bool) -> None:
+    from pipeline.disputes.effective import effective_of_rows
     from pipeline.report.terminal import calls_table
+    from pipeline.settings import load_settings
 
     scores = _rows(store, "scores")
+    columns = ("call_id", "rule_id", "clause", "name_zh", "verdict", "due", "met", "weight", "points")
+    rows = store.read("verdicts", columns=(*columns, "severity", "confidence")).to_pylist()
+    effective = effective_of_rows(store, scores, rows, current=load_settings()[0].rulebook)
     if json:
-        print_json(scores)
+        print_json([{**row, "effective": _in_short(effective.get(row["call_id"]))} for row in scores])
         return
     verdicts: dict[str, list[Mapping[str, Any]]] = {}
-    columns = ("call_id", "verdict", "severity", "weight", "name_zh")
-    for row in store.read("verdicts", columns=columns).to_pylist():
+    for row in rows:
         verdicts.setdefault(row["call_id"], []).append(row)
-    print_rich(calls_table(scores, verdicts))
+    print_rich(calls_table(scores, verdicts, effective))
     held = len(store.quarantined())
     if held:
         typer.echo(f"隔离 {held} 条：zhijian show --quarantine --results {store.place}")
+
+
+def _in_short(effective: EffectiveScore | None) -> dict[str, Any] | None:
+    """What holds of a call after people decided; None when nobody did."""
+    if effective is None:
+        return None
+    return {"score": effective.score, "grade": effective.grade, "fatal": effective.fatal}
 
 
 def _show_quarantine(store: Any, json: bool) -> None:

@@ -3,18 +3,20 @@
 Precedence on each rule: the ruling; else the latest review; else the machine. Machine and person stay
 readable side by side; nothing is overwritten.
 
-Table of contents: `EffectiveVerdict`, `EffectiveScore`, `effective_score`, `effective_scores`.
+Table of contents: `EffectiveVerdict`, `EffectiveScore`, `effective_score`, `effective_scores`,
+`effective_of_rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from pipeline.disputes.archive import rulebook_by_hash
 from pipeline.disputes.reviews import Review, read_reviews
-from pipeline.disputes.versions import load_version
+from pipeline.disputes.versions import judgement_of, load_version
 from pipeline.errors import ResultsError
 from pipeline.judging.rulebook import Rulebook
 from pipeline.judging.scoring import points, total
@@ -171,6 +173,54 @@ def effective_scores(
                 call_id, version.number, version.judgement, by_call.get(call_id, []), version.rulebook
             )
         )
+    return found
+
+
+def effective_of_rows(
+    store: Store,
+    scores: Iterable[Mapping[str, Any]],
+    verdicts: Iterable[Mapping[str, Any]],
+    *,
+    current: Path | None = None,
+) -> dict[str, EffectiveScore]:
+    """Effective scores of rows that were read already; needs no key for words.
+
+    Parameters
+    ----------
+    store : Store
+    scores : iterable of mapping
+        Rows of ``scores``, one a call.
+    verdicts : iterable of mapping
+        Their rows of ``verdicts``; reasons and evidence may be missing.
+    current : Path, optional
+        Folder of the rulebook in use.
+
+    Returns
+    -------
+    dict of call id to EffectiveScore
+        Calls on whose rules somebody decided or that were appealed against.
+    """
+    rows = {row["call_id"]: row for row in scores}
+    reviews: dict[str, list[Review]] = {}
+    for review in read_reviews(store, rows, comments=False):
+        reviews.setdefault(review.call_id, []).append(review)
+    by_call: dict[str, list[Mapping[str, Any]]] = {}
+    for row in verdicts:
+        if row["call_id"] in reviews:
+            by_call.setdefault(row["call_id"], []).append(row)
+    books: dict[str, Rulebook | None] = {}
+    found: dict[str, EffectiveScore] = {}
+    for call_id, entries in reviews.items():
+        score = rows[call_id]
+        judgement = judgement_of(score, by_call.get(call_id, ()))
+        said = {verdict.rule_id: verdict.verdict for verdict in judgement.verdicts}
+        book: Rulebook | None = None
+        if any(entry.kind != "appeal" and entry.verdict != said.get(entry.rule_id) for entry in entries):
+            name = score["rulebook_hash"]
+            if name not in books:
+                books[name] = rulebook_by_hash(store, name, current=current)
+            book = books[name]
+        found[call_id] = effective_score(call_id, score["version"], judgement, entries, book)
     return found
 
 

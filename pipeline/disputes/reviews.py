@@ -47,7 +47,9 @@ AUDIT_WITHDRAWN = "review_withdrawn"
 _IDS_PER_RECORD = 500
 
 
-def read_reviews(store: Store, call_ids: Iterable[str] | None = None) -> list[Review]:
+def read_reviews(
+    store: Store, call_ids: Iterable[str] | None = None, *, comments: bool = True
+) -> list[Review]:
     """All entries, oldest first.
 
     Parameters
@@ -55,10 +57,13 @@ def read_reviews(store: Store, call_ids: Iterable[str] | None = None) -> list[Re
     store : Store
     call_ids : iterable of str, optional
         Only about these calls.
+    comments : bool
+        Without them no key for words is needed; they are then empty.
     """
     wanted = None if call_ids is None else list(call_ids)
-    table = store.read("reviews", call_ids=wanted, latest=False)
-    found = [Review(**{name: row[name] for name in Review.__dataclass_fields__}) for row in table.to_pylist()]
+    names = [name for name in Review.__dataclass_fields__ if comments or name != "comment"]
+    table = store.read("reviews", columns=names, call_ids=wanted, latest=False)
+    found = [Review(**{"comment": "", **{name: row[name] for name in names}}) for row in table.to_pylist()]
     return sorted(found, key=lambda review: (review.reviewed_at, review.review_id))
 
 

@@ -1,12 +1,13 @@
 """One stored version of a call's score, whole: what was heard, what was decided, by which rules.
 
-Table of contents: `Version`, `load_versions`, `load_version`, `latest_versions`, `version_numbers`.
+Table of contents: `Version`, `load_versions`, `load_version`, `latest_versions`, `version_numbers`,
+`judgement_of`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -185,7 +186,7 @@ def _version(
         number=key[1],
         call=call,
         hearing=hearing,
-        judgement=_judgement(score, tables["verdicts"].get(key, []), tables["events"].get(key, [])),
+        judgement=judgement_of(score, tables["verdicts"].get(key, []), tables["events"].get(key, [])),
         rulebook=books[book],
         receipt=score["receipt"],
         receipt_inputs=score["receipt_inputs"],
@@ -205,15 +206,16 @@ def _by_version(table: pa.Table) -> dict[_Key, list[dict[str, Any]]]:
     return grouped
 
 
-def _judgement(
-    score: Mapping[str, Any], verdicts: list[dict[str, Any]], events: list[dict[str, Any]]
+def judgement_of(
+    score: Mapping[str, Any], verdicts: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]] = ()
 ) -> Judgement:
+    """Make a judgement of its stored rows; rows of ``verdicts`` may lack what was said."""
     judged = sorted((row for row in events if row["source"] == "judging"), key=lambda row: int(row["event"]))
     return Judgement(
         verdicts=tuple(
             Verdict(
-                **{name: row[name] for name in _VERDICT_COLUMNS},
-                evidence=tuple(Evidence(**span) for span in row["evidence"]),
+                **{"reason": "", **{name: row[name] for name in _VERDICT_COLUMNS if name in row}},
+                evidence=tuple(Evidence(**span) for span in row.get("evidence") or ()),
             )
             for row in verdicts
         ),

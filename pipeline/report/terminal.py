@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from pipeline.disputes.effective import EffectiveScore, EffectiveVerdict
     from pipeline.judging.preview import Preview, Rescored
 
 Row = Mapping[str, Any]
@@ -58,7 +59,12 @@ def number(value: float | None, digits: int = 1, unit: str = "") -> str:
 
 
 def call_form(
-    score: Row, verdicts: Sequence[Row], turns: Sequence[Row], *, transcript: bool = True
+    score: Row,
+    verdicts: Sequence[Row],
+    turns: Sequence[Row],
+    *,
+    transcript: bool = True,
+    effective: EffectiveScore | None = None,
 ) -> RenderableType:
     """One call: head, verdicts with their evidence, transcript.
 
@@ -69,9 +75,12 @@ def call_form(
     turns : rows of ``turns`` of the same version
     transcript : bool
         Whether to print the turns.
+    effective : EffectiveScore, optional
+        What people decided, shown beside what the machine said.
     """
-    parts: list[RenderableType] = [_head(score), _verdict_table(verdicts)]
-    skipped = [v for v in verdicts if v["verdict"] == "not_applicable"]
+    decided = {each.rule_id: each for each in effective.verdicts} if effective else {}
+    parts: list[RenderableType] = [_head(score, effective), _verdict_table(verdicts, decided)]
+    skipped = [v for v in verdicts if v["verdict"] == "not_applicable" and not _told(v, decided)]
     if skipped:
         parts.append(
             Text("不适用：" + "；".join(f"{v['name_zh']}（{v['reason']}）" for v in skipped), style="dim")
@@ -81,14 +90,21 @@ def call_form(
     return Group(*parts)
 
 
-def calls_table(scores: Sequence[Row], verdicts: Mapping[str, Sequence[Row]]) -> RenderableType:
+def calls_table(
+    scores: Sequence[Row],
+    verdicts: Mapping[str, Sequence[Row]],
+    effective: Mapping[str, EffectiveScore] | None = None,
+) -> RenderableType:
     """All calls, the worst first, with their worst verdicts.
 
     Parameters
     ----------
     scores : rows of ``scores``, one per call
     verdicts : mapping of call id to its rows of ``verdicts``
+    effective : mapping of call id to EffectiveScore, optional
+        A column for them is shown if people changed anything.
     """
+    changed = {call_id: each for call_id, each in (effective or {}).items() if each.changed}
     table = Table(box=box.SIMPLE_HEAD, title=f"共 {len(scores)} 通", title_justify="left")
     for name, style in (
         ("通话", "bold"),
@@ -101,6 +117,8 @@ def calls_table(scores: Sequence[Row], verdicts: Mapping[str, Sequence[Row]]) ->
         table.add_column(
             name, style=style, no_wrap=True, justify="right" if name in {"时长", "得分"} else "left"
         )
+    if changed:
+        table.add_column("复核后", style="bold", no_wrap=True)
     table.add_column("不通过 / 待人工", overflow="fold")
 
     def worst_first(row: Row) -> tuple[float, str]:
@@ -130,9 +148,18 @@ def calls_table(scores: Sequence[Row], verdicts: Mapping[str, Sequence[Row]]) ->
             clock(row["duration_s"]),
             number(row["score"]),
             f"{row['grade']}{'（一票否决）' if row['fatal'] else ''}",
+            *([_after(changed.get(row["call_id"]))] if changed else []),
             cells if worst else Text("—", style="dim"),
         )
     return table
+
+
+def _after(effective: EffectiveScore | None) -> str:
+    """A score after people decided, with its grade; empty when it is the machine's."""
+    if effective is None:
+        return ""
+    fatal = "，一票否决" if effective.fatal else ""
+    return f"{number(effective.score)}（{effective.grade}{fatal}）"
 
 
 def preview_table(found: Preview) -> RenderableType:
@@ -171,7 +198,7 @@ def _change(row: Rescored) -> float:
     return abs((row.score_after or 0.0) - (row.score_before or 0.0))
 
 
-def _head(score: Row) -> RenderableType:
+def _head(score: Row, effective: EffectiveScore | None) -> RenderableType:
     grid = Table.grid(padding=(0, 3))
     for _ in range(4):
         grid.add_column()
@@ -200,17 +227,54 @@ def _head(score: Row) -> RenderableType:
         f"信噪比 {number(score['agent_snr_db'], 0, ' dB')}",
         f"规则 {score['rulebook_version']}（{str(score['rulebook_hash'])[:12]}）",
     )
-    return Panel(grid, title=f"质检评分表  {score['call_id']}", title_align="left", box=box.ROUNDED)
+    parts: list[RenderableType] = [grid]
+    if effective is not None:
+        parts.append(_people_line(effective))
+    return Panel(Group(*parts), title=f"质检评分表  {score['call_id']}", title_align="left", box=box.ROUNDED)
 
 
-def _verdict_table(verdicts: Sequence[Row]) -> RenderableType:
+def _people_line(effective: EffectiveScore) -> Text:
+    """What people made of the machine's score."""
+    machine = f"{number(effective.machine_score)}（{effective.machine_grade}）"
+    waiting = sum(each.appealed for each in effective.verdicts)
+    if effective.changed:
+        line = Text.assemble(f"机器 {machine} → 复核后（有效） ", (_after(effective), "bold"), "   ")
+    else:
+        line = Text(f"有效得分同机器 {machine}   ")
+    line.append(f"人工判定 {effective.reviewed} 项")
+    return line.append(f"，申诉待终裁 {waiting} 项" if waiting else "")
+
+
+_DECIDED_ZH = {"machine": "", "review": "复核", "ruling": "终裁"}
+
+
+def _told(verdict: Row, decided: Mapping[str, EffectiveVerdict]) -> EffectiveVerdict | None:
+    """What people did about a verdict, if anything."""
+    found = decided.get(verdict["rule_id"])
+    return found if found is not None and (found.decided_by != "machine" or found.appealed) else None
+
+
+def _person_note(told: EffectiveVerdict) -> Text:
+    note = Text("")
+    if told.decided_by != "machine":
+        now = VERDICT_ZH[told.verdict] if told.verdict != told.machine else "维持"
+        note.append(f"\n→ {now}", style=VERDICT_STYLE[told.verdict])
+        note.append(f"\n  {_DECIDED_ZH[told.decided_by]} {told.person}", style="dim")
+    if told.appealed:
+        note.append("\n  申诉待终裁", style="yellow")
+    if told.disputed:
+        note.append("\n  复核不一致", style="yellow")
+    return note
+
+
+def _verdict_table(verdicts: Sequence[Row], decided: Mapping[str, EffectiveVerdict]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("条款", no_wrap=True)
     table.add_column("项目")
     table.add_column("结论", no_wrap=True)
     table.add_column("得分", no_wrap=True, justify="right")
     table.add_column("说明与证据", overflow="fold", ratio=1)
-    shown = [v for v in verdicts if v["verdict"] != "not_applicable"]
+    shown = [v for v in verdicts if v["verdict"] != "not_applicable" or _told(v, decided)]
     for verdict in sorted(
         shown, key=lambda v: (_ORDER[v["verdict"]], _SEVERITY_ORDER[v["severity"]], v["rule_id"])
     ):
@@ -221,12 +285,17 @@ def _verdict_table(verdicts: Sequence[Row]) -> RenderableType:
             if piece["quote"]:
                 why.append(f"「{piece['quote']}」")
         ledger = f" {verdict['met']}/{verdict['due']}" if verdict["due"] > 1 else ""
+        told = _told(verdict, decided)
+        points = "—" if verdict["verdict"] == "uncertain" else f"{verdict['points']:g}/{verdict['weight']:g}"
+        if told is not None and told.verdict != told.machine:
+            points += f"\n→ {told.points:g}/{told.weight:g}"
         table.add_row(
             verdict["clause"],
             Text(f"{verdict['name_zh']}\n")
             + Text(f"{verdict['rule_id']} · {SEVERITY_ZH[verdict['severity']]}", style="dim"),
-            Text(VERDICT_ZH[verdict["verdict"]] + ledger, style=VERDICT_STYLE[verdict["verdict"]]),
-            "—" if verdict["verdict"] == "uncertain" else f"{verdict['points']:g}/{verdict['weight']:g}",
+            Text(VERDICT_ZH[verdict["verdict"]] + ledger, style=VERDICT_STYLE[verdict["verdict"]])
+            + (Text("") if told is None else _person_note(told)),
+            points,
             why,
         )
     return table
