@@ -10,8 +10,18 @@ Table of contents: `pipeline.privacy.lexicon` (data), `pipeline.privacy.numbers`
 who may see them unmasked), `pipeline.privacy.cells`.
 """
 
-from pipeline.privacy.calls import CallMask, mask_fields, may_unmask
+from pipeline.privacy.calls import CallMask, mask_fields, mask_record, may_unmask
 from pipeline.privacy.cells import safe_cell
 from pipeline.privacy.masking import Masked, Span, mask, mask_turns
 
-__all__ = ["CallMask", "Masked", "Span", "mask", "mask_fields", "mask_turns", "may_unmask", "safe_cell"]
+__all__ = [
+    "CallMask",
+    "Masked",
+    "Span",
+    "mask",
+    "mask_fields",
+    "mask_record",
+    "mask_turns",
+    "may_unmask",
+    "safe_cell",
+]

@@ -1,6 +1,6 @@
 """Masks over everything that is shown of one call, and who may lift them.
 
-Table of contents: `CallMask`, `mask_fields`, `may_unmask`.
+Table of contents: `CallMask`, `mask_fields`, `mask_record`, `may_unmask`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SAID = frozenset({"reason", "old_reason", "new_reason", "quote", "text", "spoken", "raw", "comment"})
 _REPEATED_DIGITS = 4
 """Digits that repeat so much of a masked number (a read-back, a quote) are masked wherever they stand."""
+_IDENTIFIERS = frozenset({"call_id", "agent_id", "customer_ref", "started_at", "do_not_call_since"})
 _WORDS_BESIDE = 3
 """Characters beside the digits of a turn that is still nothing but a piece of a number (嗯, 对吧)."""
 _SHORT_TURN = 3 * _WORDS_BESIDE
@@ -77,7 +78,7 @@ class CallMask:
         return self._repeated(text, mask(text).text, _REPEATED_DIGITS) if text else ""
 
     def quoted(self, text: str | None) -> str:
-        """Mask words of the call that are shown apart: also the short pieces in which a number was read out."""
+        """Mask words of the call shown apart: also the short pieces in which a number was read out."""
         return self._repeated(text, mask(text).text) if text else ""
 
     def of_turn(self, index: int, text: str | None) -> str:
@@ -218,6 +219,33 @@ def mask_fields(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [mask_fields(held) for held in value]
     return value
+
+
+def mask_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Mask the values of a call detail record; columns that identify the call, agent and customer stay.
+
+    A column that is not known is masked by its shape, and by its name where that says what it holds.
+
+    Examples
+    --------
+    >>> mask_record({"call_id": "13800138000", "tag": "回拨13800138000", "extra": {"保单号后六位": 380215}})
+    {'call_id': '13800138000', 'tag': '回拨***********', 'extra': {'保单号后六位': '******'}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if name == "extra" and isinstance(value, Mapping):
+            found[name] = {key: _masked_value(f"{key}：", held) for key, held in value.items()}
+        else:
+            found[name] = value if name in _IDENTIFIERS else _masked_value("", value)
+    return found
+
+
+def _masked_value(label: str, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    text = str(value)
+    masked = mask(label + text).text[len(label) :]
+    return value if masked == text else masked
 
 
 def may_unmask(settings: Settings) -> bool:

@@ -1,19 +1,26 @@
 """Results as pandas tables, for notebooks and dashboards.
 
-Table of contents: `load`, `WithheldWarning`.
+Table of contents: `load`, `WithheldWarning`, `Look`.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audit import AuditPlace, audit_place, record_opening, record_refusal
-from pipeline.errors import AccessRefusedError, InputError, ResultsError
+from pipeline.errors import (
+    AccessRefusedError,
+    InputError,
+    KeyMaterialError,
+    ResultsError,
+    ZhijianError,
+)
 from pipeline.results.labels import labels, units
 from pipeline.results.store import Store
 
@@ -30,6 +37,7 @@ class WithheldWarning(UserWarning):
 
 _ORDER = ("call_id", "version", "source", "turn", "event", "path", "started_at")
 _FEW_ROWS = 2000
+_FEW_CALLS = 5000
 _GAPS = frozenset({"filler_count"})
 """Whole numbers that may be unknown: always ``Int64``, whatever the data of the day."""
 
@@ -44,6 +52,8 @@ def load(
     call_ids: str | Iterable[str] | None = None,
     columns: Sequence[str] | None = None,
     record: str | Sequence[str] = (),
+    unmasked: bool = False,
+    why: str = "",
 ) -> pd.DataFrame:
     """Read a result dataset into a pandas DataFrame.
 
@@ -68,6 +78,11 @@ def load(
         Columns of the call detail records (随录参数) to put beside, also those that this software does
         not know: ``record=["team", "line"]``. Unknown values are empty. Call records are readable with
         the transcript key only; without it these columns are all empty and a `WithheldWarning` says so.
+    unmasked : bool
+        Personal numbers as they were said. Needs the setting ``dispute_key``; recorded in the audit log.
+        By default they are masked in every column, as wherever words are shown (`pipeline.privacy`).
+    why : str
+        For the audit log, in a few words; no personal data.
 
     Returns
     -------
@@ -83,7 +98,8 @@ def load(
     InputError
         If there is no such dataset or column, or a date is none.
     AccessRefusedError
-        If a column that was asked for by name needs a key.
+        If a column that was asked for by name needs a key, or masks are to be lifted and no dispute key
+        is at hand.
     ResultsError
         If the folder does not exist, or holds nothing yet.
 
@@ -95,12 +111,15 @@ def load(
     pipeline.errors.InputError: no result table 'points'; expected one of: scores, verdicts, turns,
     events, hearings, quarantine, runs, reviews
     """
-    from pipeline.results.schemas import check_table
+    from pipeline.results.masks import masked
+    from pipeline.results.schemas import BY_CALL, check_table
 
     check_table(table)
     store = Store.open(results)
     if store.is_empty():
         raise ResultsError(f"{store.place}: holds no results yet; `zhijian score` fills it")
+    look = Look(store, unmasked, why)
+    look.check()
     days = None if dates is None else [_iso_date(day) for day in _many(dates, (str, date))]
     wanted = None if call_ids is None else set(_many(call_ids, (str,)))
     if agents is not None:
@@ -113,26 +132,94 @@ def load(
     else:
         restricted = None if table == "runs" else wanted
         reading = partial(store.read, table, dates=days, call_ids=restricted, latest=latest)
-        added = () if columns is None or not record else ("call_id", "version")
-        names = None if columns is None else list(dict.fromkeys([*columns, *added]))
-        found, withheld = _recorded(store, reading, table, names)
+        names = None if columns is None else _with_needed(table, columns, bool(record))
+        found, withheld = _recorded(look, reading, table, names)
+        if not withheld and not unmasked:
+            turns_of = partial(_turns_of, store, days if table in BY_CALL else None)
+            found = masked(table, found, turns_of)
     frame = frame_of(found)
     if record:
-        frame = _with_record(frame, store, table, [record] if isinstance(record, str) else record, days)
-        if columns is not None:
-            frame = frame[list(dict.fromkeys([*columns, *([record] if isinstance(record, str) else record)]))]
+        frame = _with_record(frame, look, table, [record] if isinstance(record, str) else record, days)
+    if columns is not None:
+        added = [record] if isinstance(record, str) else list(record)
+        frame = frame[list(dict.fromkeys([*columns, *added]))]
     frame.attrs.update(table=table, labels=labels(table), units=units(table), withheld=withheld)
     return frame
 
 
-def _audit(store: Store) -> AuditPlace:
-    from pipeline.settings import load_settings
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody reads what was said, for the audit log; whether masks are lifted, and why."""
 
-    return audit_place(load_settings()[0], results=store.place)
+    store: Store
+    unmasked: bool = False
+    why: str = ""
+
+    @property
+    def what(self) -> str:
+        """What the audit log calls it."""
+        return "unmasked transcript" if self.unmasked else "transcript"
+
+    @property
+    def _at(self) -> AuditPlace:
+        from pipeline.settings import load_settings
+
+        return audit_place(load_settings()[0], results=self.store.place)
+
+    def check(self, call_id: str | None = None) -> None:
+        """Refuse to lift masks without the dispute key; the refusal is recorded.
+
+        Raises
+        ------
+        AccessRefusedError, KeyMaterialError
+        """
+        from pipeline.privacy import may_unmask
+        from pipeline.settings import load_settings
+
+        if not self.unmasked:
+            return
+        try:
+            may_unmask(load_settings()[0])
+        except KeyMaterialError as error:
+            self.refused(error, call_id)
+            raise
+
+    def opened(self, call_ids: str | Sequence[str], why: str = "") -> None:
+        """Record that words are read."""
+        reason = "; ".join(part for part in (self.why, why) if part)
+        record_opening(call_ids, at=self._at, purpose="notebook", what=self.what, why=reason)
+
+    def refused(self, error: ZhijianError, call_id: str | None = None) -> None:
+        """Record that words were asked for in vain."""
+        record_refusal(call_id, error, at=self._at, purpose="notebook", what=self.what)
+
+
+def _with_needed(table: str, columns: Sequence[str], record: bool) -> list[str]:
+    """Columns to read: those that were asked for, and those that masks and call records are found by."""
+    from pipeline.results.masks import NEEDED, SAID
+
+    needed = NEEDED.get(table, ()) if set(columns) & set(SAID.get(table, ())) else ()
+    return list(dict.fromkeys([*columns, *needed, *(("call_id", "version") if record else ())]))
+
+
+def read_masked(store: Store, table: str, columns: Sequence[str], day: str | None) -> pa.Table:
+    """Read columns of one partition, all versions, with personal numbers masked; for `connect`."""
+    from pipeline.results.masks import masked
+    from pipeline.results.schemas import BY_CALL
+
+    found = store.read(table, columns=_with_needed(table, columns, False), dates=[day], latest=False)
+    return masked(table, found, partial(_turns_of, store, [day] if table in BY_CALL else None))
+
+
+def _turns_of(store: Store, days: Sequence[str | None] | None, call_ids: Collection[str]) -> pa.Table:
+    from pipeline.results.masks import NEEDED
+
+    few = call_ids if len(call_ids) < _FEW_CALLS else None
+    return store.read("turns", columns=NEEDED["turns"], dates=days, call_ids=few, latest=False)
 
 
 def _recorded(
-    store: Store, reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None
+    look: Look, reading: Callable[..., pa.Table], table: str, columns: Sequence[str] | None
 ) -> tuple[pa.Table, tuple[str, ...]]:
     """Read as far as the keys allow; that words were read, or asked for in vain, goes into the audit log."""
     from pipeline.results.schemas import TABLES
@@ -141,11 +228,11 @@ def _recorded(
     try:
         found, withheld = as_far_as_allowed(reading, table, columns)
     except AccessRefusedError as error:
-        record_refusal(None, error, at=_audit(store), purpose="notebook", what="transcript")
+        look.refused(error)
         raise
     if closed & set(found.column_names) and not withheld and found.num_rows:
         ids = sorted(set(found["call_id"].to_pylist())) if "call_id" in found.column_names else []
-        record_opening(ids or ["?"], at=_audit(store), purpose="notebook", what="transcript")
+        look.opened(ids or ["?"])
     return found, withheld
 
 
@@ -187,30 +274,31 @@ def as_far_as_allowed(
 
 
 def _with_record(
-    frame: pd.DataFrame, store: Store, table: str, names: Sequence[str], days: Sequence[str] | None
+    frame: pd.DataFrame, look: Look, table: str, names: Sequence[str], days: Sequence[str] | None
 ) -> pd.DataFrame:
     """Put columns of the call detail records beside a dataset by call and version."""
     import json
 
     import pandas as pd
 
+    from pipeline.privacy import mask_record
     from pipeline.results.schemas import BY_CALL
 
     if table not in BY_CALL:
         raise InputError(f"{table} has no call detail records; `record` goes with: {', '.join(BY_CALL)}")
     calls = set(frame["call_id"]) if len(frame) < _FEW_ROWS else None
     key = ("call_id", "version")
-    reading = partial(store.read, "hearings", dates=days, call_ids=calls, latest=False)
+    reading = partial(look.store.read, "hearings", dates=days, call_ids=calls, latest=False)
     try:
         stored = reading(columns=[*key, "call_record"]).to_pydict()
-        ids = sorted(set(stored["call_id"]))
-        record_opening(ids, at=_audit(store), purpose="notebook", what="transcript", why="call records")
+        look.opened(sorted(set(stored["call_id"])), "call records")
     except AccessRefusedError as error:
         warnings.warn(f"{', '.join(names)}: left empty ({error})", WithheldWarning, stacklevel=3)
         stored = reading(columns=list(key)).to_pydict()
     rows = []
     for text in stored.pop("call_record", ["{}"] * len(stored["call_id"])):
         values = json.loads(text)
+        values = values if look.unmasked else mask_record(values)
         known = {**(values.get("extra") or {}), **values}
         rows.append([known.get(name) for name in names])
     records = pd.DataFrame(rows, columns=list(names)).convert_dtypes()

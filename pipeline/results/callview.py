@@ -14,14 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.audit import AuditPlace, audit_place, opening, record_opening, record_refusal
+from pipeline.audit import audit_place, opening
 from pipeline.errors import (
-    AccessRefusedError,
     InputError,
     KeyMaterialError,
     RecordingMissingError,
 )
-from pipeline.results.api import as_far_as_allowed, frame_of, load
+from pipeline.results.api import Look, as_far_as_allowed, frame_of, load
 from pipeline.results.labels import VALUES_ZH
 from pipeline.results.store import Store
 
@@ -250,9 +249,9 @@ def call(
         there = ", ".join(map(str, sorted(scores["version"])))
         raise InputError(f"{results}: call {call_id} has no version {version}; there are: {there}")
     row = records(mine)[0]
-    if unmasked:
-        _may_unmask(call_id, results)
     store = Store.open(results)
+    look = Look(store, unmasked, why)
+    look.check(call_id)
     tables, withheld = {}, False
     for name in ("turns", "verdicts", "events"):
         reading = partial(store.read, name, call_ids=[call_id], dates=[_day(row)], latest=False)
@@ -260,8 +259,7 @@ def call(
         tables[name] = frame_of(found.filter(pc.equal(found["version"], wanted)))
         withheld = withheld or bool(closed)
     if not withheld:
-        what = "unmasked transcript" if unmasked else "transcript"
-        record_opening(call_id, at=_audit(results), purpose="notebook", what=what, why=why)
+        look.opened(call_id)
     if not withheld and not unmasked:
         tables = _masked(tables)
     return Call(
@@ -277,23 +275,6 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _day(row: Any) -> str | None:
     return None if row["call_date"] != row["call_date"] else f"{row['call_date']:%Y-%m-%d}"
-
-
-def _audit(results: str | os.PathLike[str]) -> AuditPlace:
-    from pipeline.settings import load_settings
-
-    return audit_place(load_settings()[0], results=results)
-
-
-def _may_unmask(call_id: str, results: str | os.PathLike[str]) -> None:
-    from pipeline.privacy import may_unmask
-    from pipeline.settings import load_settings
-
-    try:
-        may_unmask(load_settings()[0])
-    except AccessRefusedError as error:
-        record_refusal(call_id, error, at=_audit(results), purpose="notebook", what="unmasked transcript")
-        raise
 
 
 def _masked(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -99,9 +99,10 @@ def scan(
         raise DamagedResultsError(_damaged(paths, filesystem), cause=type(error).__name__) from error
 
 
-def dataset(storage: Storage, table: str) -> Any:
+def dataset(storage: Storage, table: str, *, without: Collection[str] = ()) -> Any:
     """Open all files of a dataset at once; see `pipeline.results.store.Store.dataset`."""
     schema = with_partition(schema_of(check_table(table)))
+    schema = pa.schema([field for field in schema if field.name not in without])
     paths = [file.path for file in storage.files(table)]
     return open_files(paths, schema, storage.filesystem) if paths else schema.empty_table()
 

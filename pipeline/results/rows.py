@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.callrecords import as_json, record_hash
 from pipeline.errors import InputError
+from pipeline.privacy import mask
 from pipeline.records import Event, Hearing
 from pipeline.results.entries import QuarantineRow, RunRow, ScoredCall
 from pipeline.results.receipts import receipt
@@ -72,7 +73,8 @@ def _score_row(entry: ScoredCall, version: int) -> dict[str, Any]:
         "asr_model": asr_model(hearing),
         "run_id": entry.run_id,
         "scored_by": entry.scored_by,
-        "reason": entry.reason,
+        # an open column: whatever a person typed, no number in it is readable without a key
+        "reason": None if entry.reason is None else mask(entry.reason).text,
         "receipt": receipt(entry.receipt_inputs),
         "receipt_inputs": entry.receipt_inputs,
     }

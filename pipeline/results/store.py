@@ -195,8 +195,14 @@ class Store:
             )
         )
 
-    def dataset(self, table: str) -> Any:
+    def dataset(self, table: str, *, without: Collection[str] = ()) -> Any:
         """Open the files of a dataset, as they are now, for an engine that reads what it needs (SQL).
+
+        Parameters
+        ----------
+        table : str
+        without : collection of str
+            Columns that the engine is not to see.
 
         Returns
         -------
@@ -205,7 +211,7 @@ class Store:
         """
         from pipeline.results import reading
 
-        return self._listed(lambda: reading.dataset(self._storage, table))
+        return self._listed(lambda: reading.dataset(self._storage, table, without=without))
 
     def is_empty(self) -> bool:
         """Whether nothing has ever been stored here."""
