@@ -9,7 +9,7 @@ Conventions
 -----------
 Samples are float32 mono at 16 kHz; frames are 10 ms; levels are dBFS; spans are ``(start_s, end_s)``.
 
-Table of contents: `ActivityLimits`, `Activity`, `activity`, `is_silent`.
+Table of contents: `ActivityLimits`, `Activity`, `activity`, `is_silent`, `local_floors_db`.
 
 References
 ----------
@@ -19,11 +19,12 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.hearing.edges import EdgeLimits, fitted
 from pipeline.hearing.levels import FRAME_S, frame_levels_db, noise_floor_db, spans_of
 from pipeline.hearing.turns import merged
 from pipeline.ports import SAMPLE_RATE_HZ, Samples
@@ -58,12 +59,14 @@ class ActivityLimits:
         Share of webrtcvad frames that must agree within a stretch.
     neural_on : float
         Probability from which a neural detector adds a frame.
-    join_s, min_s : float
-        Pauses shorter than this stay inside a stretch; stretches shorter than this are no speech.
+    join_s : float
+        Loud parts closer than this are judged by webrtcvad together.
+    min_s : float
+        Stretches shorter than this are no speech.
     min_run : int
         Shorter runs of loud frames are clicks.
-    before_s, after_s : float
-        Soft consonants and decaying vowels at the edges.
+    edges : EdgeLimits
+        What belongs to a stretch around and between its loud parts.
     min_speech_s : float
         With less than this in a whole recording nobody speaks.
     """
@@ -77,11 +80,10 @@ class ActivityLimits:
     vad_mode: int = 1
     vad_share: float = 0.35
     neural_on: float = 0.6
-    join_s: float = 0.35
+    join_s: float = 0.17
     min_s: float = 0.09
     min_run: int = 3
-    before_s: float = 0.02
-    after_s: float = 0.04
+    edges: EdgeLimits = field(default_factory=EdgeLimits)
     min_speech_s: float = 0.35
 
 
@@ -92,7 +94,7 @@ class Activity:
     Attributes
     ----------
     spans : tuple of (start_s, end_s)
-        Sorted, apart by more than ``join_s``.
+        Sorted, apart by at least ``edges.close_s``.
     speech_db : float or None
         Level of the speech (energy mean over all spans); None when there is none.
     floor_db : float
@@ -134,17 +136,18 @@ def activity(
     floor = noise_floor_db(levels)
     if not levels.size:
         return Activity((), None, floor)
-    loud = _loud(levels, _floors(levels, floor, limits), limits)
+    floors = local_floors_db(levels, floor, limits)
+    loud = _loud(levels, floors, limits)
     voiced = _voiced(samples, len(levels), limits.vad_mode)
     mask = _agreed(loud, voiced, limits)
     if neural is not None:
         sure = neural(samples)[: len(levels)] >= limits.neural_on
         audible = levels > np.maximum(floor + limits.off_db / 2, limits.min_level_db)
         mask[: len(sure)] |= sure & audible[: len(sure)]
-    duration_s = len(samples) / SAMPLE_RATE_HZ
-    kept = [(a, b) for a, b in merged(spans_of(mask), gap_s=limits.join_s) if b - a >= limits.min_s]
-    wide = ((max(0.0, a - limits.before_s), min(duration_s, b + limits.after_s)) for a, b in kept)
-    spans = tuple((round(a, 3), round(b, 3)) for a, b in merged(wide, gap_s=limits.join_s))
+    close_s, duration_s = limits.edges.close_s, len(samples) / SAMPLE_RATE_HZ
+    kept = [(a, b) for a, b in merged(spans_of(mask), gap_s=close_s) if b - a >= limits.min_s]
+    wide = fitted(kept, levels, floors, limits=limits.edges)
+    spans = tuple((round(a, 3), round(min(duration_s, b), 3)) for a, b in wide)
     inside = levels[mask]
     speech_db = float(10 * np.log10(np.mean(10 ** (inside / 10)))) if spans and inside.size else None
     return Activity(spans, speech_db, floor)
@@ -159,7 +162,7 @@ def is_silent(*channels: Activity, limits: ActivityLimits | None = None) -> bool
     return all(channel.speech_s < limits.min_speech_s for channel in channels)
 
 
-def _floors(levels: NDArray[np.float64], floor: float, limits: ActivityLimits) -> NDArray[np.float64]:
+def local_floors_db(levels: NDArray[np.float64], floor: float, limits: ActivityLimits) -> NDArray[np.float64]:
     """Noise floor of every frame: the quietest tenth of its surroundings, within bounds."""
     half = max(1, round(limits.floor_window_s / FRAME_S / 2))
     step = half // 4 or 1
@@ -207,7 +210,7 @@ def _voiced(samples: Samples, frames: int, mode: int) -> Mask:
 def _agreed(loud: Mask, voiced: Mask, limits: ActivityLimits) -> Mask:
     """Loud stretches in which enough frames are voiced."""
     mask = np.zeros(len(loud), dtype=bool)
-    for start_s, end_s in merged(spans_of(loud), gap_s=limits.join_s / 2):
+    for start_s, end_s in merged(spans_of(loud), gap_s=limits.join_s):
         start, end = round(start_s / FRAME_S), round(end_s / FRAME_S)
         if voiced[start:end].mean() >= limits.vad_share:
             mask[start:end] = loud[start:end]
