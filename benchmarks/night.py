@@ -2,15 +2,14 @@
 
 ``python -m benchmarks.night`` measures and rewrites ``docs/performance.md`` (section "A night") and
 ``docs/performance.json``; ``--parts`` measures some parts only and keeps the rest as they were, ``--long``
-adds a night of 5,000 recordings.
+adds a night of 5,000 recordings, ``--quick`` tries every part on next to nothing and writes nothing.
 
-Table of contents: `inside`, `scored_by`, `by_hand`, `fake_night`, `parquet_rates`, `main`.
+Table of contents: `inside`, `scored_by`, `fake_night`, `parquet_rates`, `parts_of`, `main`.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -23,86 +22,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.against import side_by_side
 from benchmarks.archive import archive_costs
 from benchmarks.document import DOCS, write_section
 from benchmarks.nightpage import page
+from benchmarks.samplenight import (
+    CALLS,
+    ROOT,
+    SAMPLES,
+    busy_seconds,
+    environment,
+    key_file,
+    sample_night,
+    score,
+    settings_of,
+    write_calls,
+)
 from benchmarks.scaling import scale_page
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = ROOT / "data_samples"
-CALLS = ("in02", "in03", "in05", "out02", "out03")
 MODEL_CALLS = ("transcribe", "phrase_scores", "stretches")
-ROWS = 1_000_000
+ROWS, QUICK_ROWS = 1_000_000, 50_000
 PARTS = ("inside", "workers", "byhand", "prefect", "parquet", "archive")
-
-
-def key_file(folder: Path) -> Path:
-    """The throwaway key of the samples, readable by nobody else."""
-    path = folder / "recordings.key"
-    path.write_bytes((SAMPLES / "keys" / "THROWAWAY-recordings.key").read_bytes())
-    path.chmod(0o600)
-    return path
-
-
-def sample_night(folder: Path, *, copies: int = 1) -> Path:
-    """Five of the sample calls, three of them mixed to one channel, each under ``copies`` call ids."""
-    recordings = folder / "recordings"
-    recordings.mkdir(parents=True)
-    with (SAMPLES / "calls.csv").open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["call_id"] in CALLS]
-    written = []
-    for row in rows:
-        (source,) = (SAMPLES / "recordings").glob(f"{row['call_id']}.*")
-        for copy in range(copies):
-            call_id = f"{row['call_id']}-{copy}"
-            name = source.name.replace(row["call_id"], call_id, 1)
-            (recordings / name).write_bytes(source.read_bytes())
-            written.append({**row, "call_id": call_id})
-    _write_calls(folder / "calls.csv", written)
-    key_file(folder)
-    return folder
-
-
-def _write_calls(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _settings(folder: Path, **more: Any) -> Any:
-    from pipeline.settings import load_settings
-
-    flags = {
-        "recordings": str(folder / "recordings"),
-        "calls": str(folder / "calls.csv"),
-        "results": str(folder / "results"),
-        "identity": folder / "recordings.key",
-        **more,
-    }
-    return load_settings(flags, env={}, folder=folder)[0]
-
-
-def cer(heard: dict[str, str]) -> float:
-    """Share of wrong characters over whole calls, in the order they were said, both speakers together.
-
-    Parameters
-    ----------
-    heard : dict of str to str
-        Sample call to all that was recognised in it.
-    """
-    from rapidfuzz.distance import Levenshtein
-
-    from pipeline.mandarin import normalised
-
-    truth = json.loads((SAMPLES / "truth.json").read_text(encoding="utf-8"))["calls"]
-    wrong = said = 0
-    for name, text in heard.items():
-        turns = sorted(truth[name]["turns"], key=lambda turn: turn["start_s"])
-        reference = normalised("".join(turn["text"] for turn in turns))
-        wrong += Levenshtein.distance(reference, normalised(text))
-        said += len(reference)
-    return wrong / said
 
 
 class _Metered:
@@ -127,7 +67,7 @@ class _Metered:
         return metered
 
 
-def inside(folder: Path) -> dict[str, Any]:
+def inside(folder: Path, calls: Sequence[str] = CALLS) -> dict[str, Any]:
     """One night in one process, from reading the call records to the recorded run.
 
     Returns
@@ -140,7 +80,7 @@ def inside(folder: Path) -> dict[str, Any]:
     from pipeline.night.worker import Ears
     from pipeline.vault.keys import load_identity
 
-    settings = _settings(sample_night(folder))
+    settings = settings_of(sample_night(folder, calls=calls))
     load_identity(settings.identity)
     loading_s = time.monotonic()
     ears = Ears(worker_setup(settings, "bench"))
@@ -163,15 +103,12 @@ def inside(folder: Path) -> dict[str, Any]:
     night_run.HearingPool = Here  # type: ignore[misc, assignment]
     ears.score(night_run.open_night(settings).plan.tasks[0])  # dictionaries and tables load on first use
     spent.clear()
-    began_s = time.process_time()
+    began_s, clock_s, all_s = time.process_time(), time.monotonic(), busy_seconds()
     summary = night_run.run_night(night_run.open_night(settings))
     cpu_s = time.process_time() - began_s
-    from pipeline.results import load
-
-    turns = load("turns", folder / "results").sort_values(["call_id", "start_s"])
-    texts = turns.groupby("call_id").text.agg("".join)
     return {
-        "cer": cer({str(call_id).removesuffix("-0"): text for call_id, text in texts.items()}),
+        "calls": len(calls),
+        "others_cores": max(0.0, busy_seconds() - all_s - cpu_s) / (time.monotonic() - clock_s),
         "audio_s": summary.audio_s,
         "cpu_s": cpu_s,
         "models_cpu_s": spent,
@@ -180,63 +117,10 @@ def inside(folder: Path) -> dict[str, Any]:
     }
 
 
-def scored_by(folder: Path, workers: int) -> dict[str, Any]:
+def scored_by(folder: Path, workers: int, calls: Sequence[str] = CALLS) -> dict[str, Any]:
     """`zhijian score` over ten calls with so many workers, as its summary tells."""
-    sample_night(folder, copies=2)
-    return _score(folder, "--workers", str(workers))
-
-
-def _score(folder: Path, *more: str, model: str = "whisper-base") -> dict[str, Any]:
-    command = [
-        sys.executable, "-m", "pipeline.cli", "score", str(folder / "recordings"), "--calls",
-        str(folder / "calls.csv"), "--out", str(folder / "results"), "--identity",
-        str(folder / "recordings.key"), "--model", model, "--json", *more,
-    ]  # fmt: skip
-    began_s = time.monotonic()
-    done = _run(command)
-    return {**json.loads(done.stdout), "process_wall_s": time.monotonic() - began_s}
-
-
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(  # noqa: S603 - our own programs
-        command, capture_output=True, text=True, check=False, env=_environment(), cwd=ROOT
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return done
-
-
-def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("ZHIJIAN_")}
-    return {**kept, "OMP_WAIT_POLICY": "PASSIVE"}
-
-
-def by_hand(folder: Path) -> dict[str, Any]:
-    """`benchmarks.byhand` over the same five calls."""
-    import numpy as np
-    import soundfile
-
-    from pipeline.hearing.audio import decode, to_16k
-    from pipeline.vault.envelope import decrypt
-    from pipeline.vault.keys import load_identity
-
-    sample_night(folder)
-    identity = load_identity(folder / "recordings.key")
-    plain = folder / "plain"
-    plain.mkdir()
-    audio_s = 0.0
-    for path in sorted((folder / "recordings").iterdir()):
-        audio = decode(decrypt(path.read_bytes(), identity))
-        audio_s += audio.duration_s
-        soundfile.write(plain / f"{path.name.split('.')[0]}.wav", np.asarray(to_16k(audio)).T, 16_000)
-    command = [sys.executable, "-m", "benchmarks.byhand", str(plain)]
-    done = _run(command)
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    return {
-        "audio_s": audio_s,
-        "cer": cer({name.removesuffix("-0"): text for name, text in found["words"].items()}),
-        **{name: found[name] for name in ("load_s", "wall_s", "cpu_s")},
-    }
+    sample_night(folder, copies=2, calls=calls)
+    return score(folder, "--workers", str(workers))
 
 
 class _Watch(threading.Thread):
@@ -310,9 +194,9 @@ def fake_night(folder: Path, calls: int, *, flow: bool = False) -> dict[str, Any
                 "agent_channel": "0",
             }
         )
-    _write_calls(folder / "calls.csv", rows)
+    write_calls(folder / "calls.csv", rows)
     arguments = [str(recordings), str(folder / "calls.csv"), str(folder / "results")]
-    environment = _environment() | {
+    own = environment() | {
         "ZHIJIAN_MODEL": "fake",
         "ZHIJIAN_IDENTITY": str(pair.identity_path),
         "ZHIJIAN_WORKERS": "2",
@@ -325,7 +209,7 @@ def fake_night(folder: Path, calls: int, *, flow: bool = False) -> dict[str, Any
         command = [sys.executable, "-c", program, *arguments]
     began_s = time.monotonic()
     process = subprocess.Popen(  # noqa: S603 - our own programs
-        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=own, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     watch = _Watch(process.pid)
     watch.start()
@@ -348,17 +232,17 @@ def fake_night(folder: Path, calls: int, *, flow: bool = False) -> dict[str, Any
     }
 
 
-def parquet_rates() -> dict[str, Any]:
-    """Rows a second into and out of result files of a million rows."""
+def parquet_rates(rows: int = ROWS) -> dict[str, Any]:
+    """Rows a second into and out of result files of so many rows."""
     import pyarrow as pa
 
     from benchmarks.judging import five_minute_calls
     from pipeline.judging.engine import judge
     from pipeline.judging.rulebook import load_rulebook
     from pipeline.records import Word
-    from pipeline.results import rows
     from pipeline.results.entries import ScoredCall
     from pipeline.results.parquet import encode, open_files
+    from pipeline.results.rows import BY_CALL
     from pipeline.results.schemas import schema_of, with_partition
 
     rulebook = load_rulebook()
@@ -376,8 +260,8 @@ def parquet_rates() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="zhijian-bench-") as folder:
         for name in ("verdicts", "turns"):
-            part = rows.BY_CALL[name](numbered)
-            table = pa.concat_tables([part] * -(-ROWS // part.num_rows)).slice(0, ROWS).combine_chunks()
+            part = BY_CALL[name](numbered)
+            table = pa.concat_tables([part] * -(-rows // part.num_rows)).slice(0, rows).combine_chunks()
             began_s = time.monotonic()
             content = encode(table)
             written_s = time.monotonic() - began_s
@@ -389,58 +273,63 @@ def parquet_rates() -> dict[str, Any]:
             found[name] = {
                 "write_s": written_s,
                 "read_s": time.monotonic() - began_s,
-                "bytes_a_row": len(content) / ROWS,
+                "bytes_a_row": len(content) / rows,
                 "rows": read.num_rows,
             }
             del table, read, content
     return found
 
 
-def main() -> None:
-    """Measure and write the document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--long", action="store_true")
-    options = parser.parse_args()
-    path = DOCS / "performance.json"
-    figures: dict[str, Any] = {}
+def parts_of(quick: bool, whisperx: str | None) -> dict[str, Callable[[], Any]]:
+    """What is measured under which name, in this order."""
 
-    def measured(measure: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    def fresh(measure: Callable[..., Any], *args: Any, **more: Any) -> Any:
         with tempfile.TemporaryDirectory(prefix="zhijian-bench-") as name:
             folder = Path(name) / "night"
             folder.mkdir()
             return measure(folder, *args, **more)
 
-    load_before = os.getloadavg()[0]
-    if "inside" in options.parts:
-        figures["inside"] = measured(inside)
-    if "workers" in options.parts:
-        figures["workers"] = {str(count): measured(scored_by, count) for count in (1, 2)}
-    if "byhand" in options.parts:
-        figures["byhand"] = measured(by_hand)
-    if "prefect" in options.parts:
-        figures["prefect"] = {
-            name: measured(fake_night, 320, flow=flow) for name, flow in (("score", False), ("flow", True))
-        }
-    if "parquet" in options.parts:
-        figures["parquet"] = parquet_rates()
-    if "archive" in options.parts:
-        figures["archive"] = measured(archive_costs)
-    if options.long:
-        figures["long"] = measured(fake_night, 5_000)
-    figures["cores"] = len(os.sched_getaffinity(0))
+    few = {"calls": CALLS[:1]} if quick else {}
+    return {
+        "inside": lambda: fresh(inside, **few),
+        "workers": lambda: {str(count): fresh(scored_by, count, **few) for count in (1, 2)},
+        "byhand": lambda: fresh(side_by_side, whisperx=whisperx, **few),
+        "prefect": lambda: {
+            name: fresh(fake_night, 8 if quick else 320, flow=flow)
+            for name, flow in (("score", False), ("flow", True))
+        },
+        "parquet": lambda: parquet_rates(QUICK_ROWS if quick else ROWS),
+        "archive": lambda: fresh(archive_costs, 64 if quick else 1_600),
+        "long": lambda: fresh(fake_night, 5_000),
+    }
+
+
+def main() -> None:
+    """Measure and write the document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=[*PARTS, "long"])
+    parser.add_argument("--long", action="store_true", help="with a night of 5,000 recordings")
+    parser.add_argument("--quick", action="store_true", help="one call, few rows; print, write nothing")
+    parser.add_argument("--whisperx", metavar="PYTHON", help="interpreter of an environment with WhisperX")
+    options = parser.parse_args()
+    asked = [*options.parts, *(["long"] if options.long else [])]
+    path = DOCS / "performance.json"
     everything = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    before = everything.get("night", {})
-    clocked = {part: load_before for part in ("inside", "workers", "byhand") if part in options.parts}
-    figures = {**before, **figures, "load_average": {**before.get("load_average", {}), **clocked}}
-    if clocked:
-        figures["clocked_together"] = {"workers", "byhand"} <= set(clocked)
-    everything["night"] = figures
-    path.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
+    figures = {} if options.quick else everything.get("night", {})
+    figures["cores"] = len(os.sched_getaffinity(0))
+    for part, measure in parts_of(options.quick, options.whisperx).items():
+        if part not in asked:
+            continue
+        began_s = time.monotonic()
+        figures[part] = measure()
+        print(f"{part}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+        if not options.quick:  # what was measured stays, whatever happens to the next part
+            path.write_text(json.dumps({**everything, "night": figures}, indent=2) + "\n", encoding="utf-8")
     text = page(figures)
-    write_section("performance.md", "night", text)
-    if {"inside", "archive", "workers"} <= set(figures):
-        write_section("scaling.md", "model", scale_page(figures))
+    if not options.quick:
+        write_section("performance.md", "night", text)
+        if {"inside", "archive", "workers"} <= set(figures):
+            write_section("scaling.md", "model", scale_page(figures))
     print(text)
 
 

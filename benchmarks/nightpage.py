@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Figures = Mapping[str, Any]
-_QUIET = 0.7
-"""Load average up to which nothing else of weight runs on the cores."""
+_QUIET = 0.15
+"""Cores that other programs may keep busy while wall times are clocked that are to be compared."""
+_SIDES = {"byhand": "by hand: faster-whisper, pyannote", "whisperx": "WhisperX", "zhijian": "zhijian"}
 _MODELS = {
     "transcribe": "recogniser (Whisper), the second decode for fillers among it",
     "phrase_scores": "recogniser, asked again about phrases",
@@ -30,15 +31,10 @@ def page(figures: Figures) -> str:
         "Command: `python -m benchmarks.night` (a part of `make bench`), "
         f"{figures['cores']} cores, no GPU, whisper-base int8."
     ]
-    loads = figures.get("load_average", {})
-    if loads:
-        told = ", ".join(f"`{name}` {load:.1f}" for name, load in loads.items())
-        lines[0] += f" Load average before the audio parts: {told}"
+    if told := ", ".join(f"{busy:.2f} ({name})" for name, busy in _others(figures)):
         lines[0] += (
-            f"; above {_QUIET:g} other programs ran on the same cores, so wall times are too long and CPU "
-            "times hold better."
-            if max(loads.values()) > _QUIET
-            else "."
+            f" While the audio parts were clocked other programs kept {told} of the cores busy on average; "
+            f"from {_QUIET:g} on, wall times are too long and CPU times hold better."
         )
     for name, part in (
         ("inside", _inside),
@@ -54,8 +50,22 @@ def page(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _busy(figures: Figures, *parts: str) -> bool:
-    return any(figures.get("load_average", {}).get(part, 0.0) > _QUIET for part in parts)
+def _others(figures: Figures) -> Iterator[tuple[str, float]]:
+    """Cores that other programs kept busy, by what was clocked then."""
+    yield from (
+        (name, found["others_cores"])
+        for name, found in (
+            ("inside", figures.get("inside", {})),
+            *((f"workers {count}", run) for count, run in figures.get("workers", {}).items()),
+            *figures.get("byhand", {}).items(),
+        )
+        if "others_cores" in found
+    )
+
+
+def _free(*runs: Figures) -> bool:
+    """Whether nothing else of weight ran on the cores meanwhile."""
+    return all(run.get("others_cores", 1.0) < _QUIET for run in runs)
 
 
 def _inside(figures: Figures) -> Iterator[str]:
@@ -65,7 +75,7 @@ def _inside(figures: Figures) -> Iterator[str]:
     yield "### Where the CPU time goes"
     yield ""
     yield (
-        f"Five sample calls ({audio_s / 60:.1f} min; two channels and one) in one process, from reading "
+        f"{found.get('calls', 5)} sample calls ({audio_s / 60:.1f} min) in one process, from reading "
         f"the call records "
         f"to the recorded run; models are loaded before ({found['load_s']:.0f} s, once a worker)."
     )
@@ -93,7 +103,10 @@ def _workers(figures: Figures) -> Iterator[str]:
     one, two = found["1"], found["2"]
     yield "### From one worker to two"
     yield ""
-    yield f"`zhijian score` over ten calls ({one['audio_s'] / 60:.1f} min), start and loading included:"
+    yield (
+        f"`zhijian score` over {one['calls_in']} calls ({one['audio_s'] / 60:.1f} min), "
+        "start and loading included:"
+    )
     yield ""
     yield "| workers | wall s | audio seconds a second | CPU s of hearing | peak memory MB (all) |"
     yield "|---:|---:|---:|---:|---:|"
@@ -111,7 +124,13 @@ def _workers(figures: Figures) -> Iterator[str]:
         f"without the {load_s:.0f} s of loading, which a night pays once. CPU seconds of hearing, two "
         f"workers to one: {hindered:.2f} (1 = they do not hinder each other)."
     )
-    if _busy(figures, "workers"):
+    each = two["peak_mb"] - one["peak_mb"]
+    yield ""
+    yield (
+        f"Peak memory of N workers: {one['peak_mb'] - each:,.0f} MB + N × {each:,.0f} MB "
+        "(largest resident sizes added up, shared pages counted in each)."
+    )
+    if not _free(one, two):
         yield ""
         yield (
             "**The cores were not free during this run, so its clock says nothing about scaling**; repeat "
@@ -120,47 +139,41 @@ def _workers(figures: Figures) -> Iterator[str]:
 
 
 def _by_hand(figures: Figures) -> Iterator[str]:
-    hand = figures["byhand"]
+    sides: Figures = figures["byhand"]
+    ours, hand = sides["zhijian"], sides["byhand"]
     yield "### Against doing it by hand"
     yield ""
     yield (
-        "`benchmarks/byhand.py`: faster-whisper and pyannote's own pipeline with the same weights, one "
-        "call after the "
-        "other, all cores to each model in turn. It gives words and speakers; zhijian gives those and "
-        "fillers, roles, "
-        "the state of the line, verdicts and stored results, mixed calls and two-channel ones alike."
+        f"The same {ours['calls']} sample calls ({ours['audio_s'] / 60:.1f} min; mixed to one channel and "
+        "with two), the same weights, one after the other on the same cores; start and loading included. By "
+        "hand (`benchmarks/byhand.py`): faster-whisper and pyannote's own pipeline, one call at a time, "
+        "every core to each model in turn, the libraries' defaults; that gives words and speakers. zhijian, a "
+        "worker a core, gives those and fillers, roles, the state of the line, verdicts and stored results."
     )
     yield ""
-    yield "| | wall s | CPU s | audio seconds a wall second | a CPU second |"
-    yield "|---|---:|---:|---:|---:|"
-    yield _rate("by hand (loading left out)", hand["audio_s"], hand["wall_s"], hand["cpu_s"])
-    if "workers" in figures and "inside" in figures:
-        two = figures["workers"]["2"]
-        wall_s = two["wall_s"] - figures["inside"]["load_s"]
-        cpu_rate = figures["inside"]["audio_s"] / figures["inside"]["cpu_s"]
-        yield _rate(
-            "zhijian, two workers (loading left out)", two["audio_s"], wall_s, two["audio_s"] / cpu_rate
+    said = ours["phrases_said"]
+    yield (
+        "| | wall s | CPU s | audio seconds a wall second | wrong characters "
+        f"| sentences of the standard found (of {said}): literally | by sound |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for name, run in sides.items():
+        yield (
+            f"| {_SIDES[name]} | {run['process_wall_s']:.1f} | {run['process_cpu_s']:.1f} "
+            f"| {run['audio_s'] / run['process_wall_s']:.1f} | {run['cer']:.1%} "
+            f"| {run['phrases_literal']} | {run['phrases_by_sound']} |"
         )
-        faster = (two["audio_s"] / wall_s) / (hand["audio_s"] / hand["wall_s"])
-        leaner = cpu_rate / (hand["audio_s"] / hand["cpu_s"])
-        yield ""
-        yield f"zhijian takes **1/{leaner:.2f} of the CPU time**."
-        if figures.get("clocked_together") and not _busy(figures, "workers", "byhand"):
-            yield f"On the clock it is {faster:.2f} times as fast."
-        else:
-            yield (
-                "The two were not clocked in one run on free cores, so their wall times are not to be "
-                "compared; `python -m benchmarks.night --parts inside byhand workers` does that."
-            )
-        if "cer" in hand and "cer" in figures["inside"]:
-            yield (
-                f"Characters wrong, both speakers together: by hand {hand['cer']:.1%}, zhijian "
-                f"{figures['inside']['cer']:.1%}."
-            )
-
-
-def _rate(name: str, audio_s: float, wall_s: float, cpu_s: float) -> str:
-    return f"| {name} | {wall_s:.1f} | {cpu_s:.1f} | {audio_s / wall_s:.1f} | {audio_s / cpu_s:.1f} |"
+    yield ""
+    faster = hand["process_wall_s"] / ours["process_wall_s"]
+    leaner = hand["process_cpu_s"] / ours["process_cpu_s"]
+    if _free(ours, hand):
+        yield f"zhijian is **{faster:.2f} times as fast** and takes 1/{leaner:.2f} of the CPU time."
+    else:
+        yield (
+            f"zhijian takes **1/{leaner:.2f} of the CPU time**. The cores were not free, so the wall times "
+            "are not to be compared; repeat it on an idle machine: "
+            "`python -m benchmarks.night --parts byhand`."
+        )
 
 
 def _prefect(figures: Figures) -> Iterator[str]:
@@ -193,7 +206,7 @@ def _long(figures: Figures) -> Iterator[str]:
 
 
 def _parquet(figures: Figures) -> Iterator[str]:
-    yield "### Results of a million rows"
+    yield "### Reading and writing results"
     yield ""
     yield "| dataset | written rows/s | read rows/s |"
     yield "|---|---:|---:|"
@@ -202,8 +215,8 @@ def _parquet(figures: Figures) -> Iterator[str]:
         yield f"| {name} | {rows / found['write_s']:,.0f} | {rows / found['read_s']:,.0f} |"
     yield ""
     yield (
-        "The rows are those of 100 calls over and over. `turns` have a time and a confidence for every word; "
-        "checksums are verified while reading."
+        f"Files of {rows:,} rows, those of 100 calls over and over. `turns` have a time and a confidence for "
+        "every word; checksums are verified while reading."
     )
 
 
