@@ -79,7 +79,7 @@ class Night:
         plan = self.plan
         return (
             f"run {self.run_id}: {plan.calls_in} calls in, {len(plan.tasks)} to hear "
-            f"in {len(self.batches)} batches, "
+            f"in {len(self.batches)} batch{'' if len(self.batches) == 1 else 'es'}, "
             f"{plan.skipped} scored already, {plan.refused_units + plan.waiting} cannot be heard"
             + "".join(
                 f"; {d.paths[0]} was damaged and is set aside, its {len(d.call_ids)} calls are heard again"
