@@ -240,7 +240,7 @@ def health(recordings: str | None = None, calls: str | None = None) -> dict[str,
     settings, _ = load_settings({"recordings": recordings, "calls": calls})
     report = inspect(settings)
     create_markdown_artifact(
-        key="health-report", markdown=markdown_health(report), description=report.headline()
+        key="health-report", markdown=markdown_health(report), description=report.headline_zh()
     )
     get_run_logger().info("%s", report.headline())
     if report.findings:

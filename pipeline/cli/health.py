@@ -93,7 +93,7 @@ def _print(report: HealthReport) -> None:
         for finding in report.findings:
             table.add_row(KINDS[finding.kind], finding.call_id or finding.path, finding.detail)
         print_rich(table)
-    typer.echo(report.headline())
+    typer.echo(report.headline_zh())
 
 
 @contextmanager

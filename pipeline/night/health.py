@@ -92,6 +92,14 @@ class HealthReport:
         found = Counter(finding.kind for finding in self.findings)
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
+    def headline_zh(self) -> str:
+        """One line for a person."""
+        said = "，".join(f"{KINDS[kind]} {count}" for kind, count in self.counts().items()) or "未发现问题"
+        return (
+            f"随录 {self.calls} 条，录音 {self.recordings} 个（已打开 {self.opened} 个）："
+            f"正常 {self.sound} 个，{said}；用时 {self.wall_s:.0f} 秒"
+        )
+
     def headline(self) -> str:
         """One line for a log."""
         said = ", ".join(f"{count} {kind}" for kind, count in self.counts().items()) or "nothing found"
@@ -162,14 +170,14 @@ def _presence(table: CallTable, recordings: RecordingList, settings: Settings) -
             "missing",
             call.call_id,
             str(settings.recordings),
-            f"no recording <call_id>.<audio>.<container> for the call of {call.started_at:%Y-%m-%d %H:%M}; "
-            "check the recorder",
+            f"{call.started_at:%Y-%m-%d %H:%M} 的通话没有录音"
+            f"（应为 {call.call_id}.<音频格式>.<加密格式>）；请检查录音系统",
         )
         for call in table.records
         if call.call_id not in there
     ]
     found += [
-        Finding("no_call_record", ref.call_id, ref.uri, f"no row in {file_name}; ask for the missing row")
+        Finding("no_call_record", ref.call_id, ref.uri, f"{file_name} 中没有这通电话；请补随录")
         for ref in recordings.refs
         if ref.call_id not in rows
     ]
@@ -199,13 +207,9 @@ def _opened(refs: Sequence[RecordingRef], table: CallTable, settings: Settings) 
             try:
                 yield next(answers)
             except FutureTimeoutError:
-                yield [Finding("unreadable", ref.call_id, ref.uri, f"not read within {_TIMEOUT_S:.0f} s")]
+                yield [Finding("unreadable", ref.call_id, ref.uri, f"{_TIMEOUT_S:.0f} 秒内未能读完")]
             except ProcessExpired as error:
-                yield [
-                    Finding(
-                        "unreadable", ref.call_id, ref.uri, f"reading it ended a process ({error.exitcode})"
-                    )
-                ]
+                yield [Finding("unreadable", ref.call_id, ref.uri, f"读取时进程异常结束（{error.exitcode}）")]
 
 
 def _audit(settings: Settings) -> AuditPlace:

@@ -81,12 +81,8 @@ def faults(
     found: list[Fault] = []
     heard = [side.speech_s >= limits.min_speech_s for side in sides]
     if not any(heard):
-        levels = ", ".join(f"{side.floor_db:.0f} dBFS" for side in sides)
-        found.append(
-            Fault(
-                "silent", f"nobody speaks in {audio.duration_s:.1f} s (line level {levels}); check the line"
-            )
-        )
+        levels = "、".join(f"{side.floor_db:.0f} dBFS" for side in sides)
+        found.append(Fault("silent", f"{audio.duration_s:.1f} 秒内无人说话（线路电平 {levels}）；请检查线路"))
     elif not all(heard):
         found.append(Fault("one_sided", _one_sided(sides, heard.index(False), call)))
     share = clipped_share(audio.samples, limits=line, codec=audio.codec)
@@ -94,15 +90,14 @@ def faults(
         found.append(
             Fault(
                 "clipped",
-                f"{share:.2%} of the samples stand at full scale (limit {limits.clipped_share:.2%}); "
-                "lower the recording level",
+                f"{share:.2%} 的采样达到满幅（上限 {limits.clipped_share:.2%}）；请调低录音电平",
             )
         )
     return tuple(found)
 
 
 def _one_sided(sides: list[Activity], empty: int, call: CallRecord | None) -> str:
-    side = f"channel {empty}"
+    side = f"声道 {empty}"
     if call is not None and call.agent_channel is not None:
-        side += " (agent)" if call.agent_channel == empty else " (customer)"
-    return f"nobody speaks on {side}, {sides[1 - empty].speech_s:.1f} s of speech on the other; check the tap"
+        side += "（坐席）" if call.agent_channel == empty else "（客户）"
+    return f"{side}无人说话，另一声道有 {sides[1 - empty].speech_s:.1f} 秒语音；请检查该路录音接线"

@@ -62,7 +62,7 @@ def test_a_missing_side_is_named_when_the_call_record_says_whose_it_is(speech):
     half = np.array(speech, np.float32)
     half[1] = 0.0
     audio = Recording(half, RATE, half.shape[1] / RATE, "wav/pcm_16")
-    for channel, said in ((0, "(customer)"), (1, "(agent)")):
+    for channel, said in ((0, "（客户）"), (1, "（坐席）")):
         call = CallRecord("a", "inbound", datetime.now(UTC), agent_channel=channel)
         (fault,) = faults(audio, call, line=LINE)
         assert said in fault.detail
@@ -133,7 +133,7 @@ def test_every_planted_fault_is_found_and_nothing_is_written(morning):
     table = run(morning, "--identity", str(morning.key))
     assert table.returncode == 3
     assert "单边" in table.stdout
-    assert "9 calls, 8 recordings" in table.stdout
+    assert "随录 9 条，录音 8 个" in table.stdout
 
 
 def test_without_a_key_what_was_not_done_is_said(morning):
@@ -149,4 +149,4 @@ def test_a_sound_morning_ends_with_zero(night_folder):
     night_folder.write_calls()
     done = run(night_folder, "--identity", str(night_folder.key))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 sound, nothing found" in done.stdout
+    assert "正常 1 个，未发现问题" in done.stdout
