@@ -220,7 +220,7 @@ class Hearing:
         Hash over the hearing settings that can change the result.
     notes : tuple of str
         What a person should know of the recording, as stable codes: ``dual_mono``, ``crosstalk``,
-        ``one_sided``, ``agent_channel_contradicted``, ``third_voice``.
+        ``one_sided``, ``agent_channel_contradicted``, ``agent_channel_unused``, ``third_voice``.
     phrases : tuple of PhraseEvidence
         Second opinions of the audio on doubtful phrases, sorted by time.
     stage_s : mapping of str to float

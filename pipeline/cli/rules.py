@@ -16,14 +16,18 @@ app.add_typer(rules_app, name="rules")
 @rules_app.command("check", epilog="Example: zhijian rules check lexicons/")
 def check(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Rulebook; default the one in use.")
+        Path | None,
+        typer.Argument(metavar="DIR", help="Rulebook, or a file of it; default the one in use."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Report every problem of a rulebook at once, with file and line."""
-    from pipeline.judging.rulebook import check_rulebook, load_rulebook
+    from pipeline.judging.rulebook import check_rulebook, load_rulebook, rulebook_around
     from pipeline.settings import load_settings
 
+    if folder is not None and folder.is_file() and (home := rulebook_around(folder)) is not None:
+        typer.echo(f"zhijian: {folder} belongs to the rulebook {home}, which is checked as a whole", err=True)
+        folder = home
     settings, _ = load_settings({"rulebook": folder})
     problems = check_rulebook(settings.rulebook)
     if json:
@@ -53,18 +57,26 @@ def preview_rules(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Say which verdicts, agents and fatal calls among the stored ones would flip; changes nothing."""
+    """Say which verdicts, agents and fatal calls among the stored ones would flip; changes nothing.
+
+    Both rulebooks judge what was heard of every stored call; what is stored as verdicts plays no part.
+    """
     from dataclasses import asdict
 
+    from pipeline.disputes.previewed import compared
     from pipeline.night.preview import preview_archive
     from pipeline.report.terminal import preview_table
     from pipeline.settings import load_settings
 
     settings, _ = load_settings({"rulebook": before})
+    what = compared(results, folder, before=settings.rulebook, dates=dates)
     found = preview_archive(
         results, folder, before=settings.rulebook, dates=dates, workers=settings.worker_count()
     )
     if json:
-        print_json(asdict(found))
-    else:
-        print_rich(preview_table(found))
+        print_json({**asdict(found), "compared": asdict(what), "warnings": what.warnings})
+        return
+    typer.echo(what.head)
+    for warning in what.warnings:
+        typer.secho(warning, fg="yellow")
+    print_rich(preview_table(found))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import InputError
 from pipeline.privacy import CallMask, safe_cell
 from pipeline.records import VerdictKind
-from pipeline.report.terminal import ROLE_ZH, VERDICT_ZH, clock
+from pipeline.report.terminal import ROLE_ZH, VERDICT_ZH, clock, reason_zh
 from pipeline.results.store import Store
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _row(
         clause=row["clause"],
         verdict=row["verdict"],
         confidence=row["confidence"],
-        reason=hide(row["reason"]),
+        reason=hide(reason_zh(row["reason"])),
         listen="、".join(_span(span) for span in spans),
         quotes="\n".join(
             f"{clock(span['start_s'])} {ROLE_ZH.get(span['role'] or '', '')} {hide(span['quote'])}"

@@ -165,7 +165,11 @@ def hear(
         events = _events(turns, sides, lanes, audio.duration_s, lexicon)
         snr = _snr(sides, lanes)
         clipping = clipped_share(audio.samples, limits=data.line, codec=audio.codec)
-    notes = (*lanes.notes, "agent_channel_contradicted") if decision.contradicted else lanes.notes
+    notes = lanes.notes
+    if decision.contradicted:
+        notes = (*notes, "agent_channel_contradicted")
+    elif call.agent_channel is not None and lanes.layout == "mono" and len(lanes.lanes) > 1:
+        notes = (*notes, "agent_channel_unused")
     return Hearing(
         recording_sha256=recording_sha256,
         duration_s=round(audio.duration_s, 3),

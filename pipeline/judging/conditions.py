@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from pipeline.judging.case import Case, Mark, Moment, Place, Window
+from pipeline.judging.facts import unsure_zh
 from pipeline.judging.outcome import Outcome, all_of, any_of, n_of, negation
 from pipeline.judging.wording import NO_AUDIO, limit_note, place_zh, quoted
 from pipeline.records import Direction, Evidence, Role
@@ -48,7 +49,8 @@ def _missing(case: Case, window: Window, role: Role, what: str, where: str) -> O
     limits = case.lexicon.limits
     heard = case.heard(window.turns) if window.turns else case.hearing.asr_confidence
     if heard < limits.missing_min_confidence:
-        doubt = f"{note}，但该处识别置信度仅 {heard:.2f}（低于 {limits.missing_min_confidence:g}），不能认定"
+        least = limits.missing_min_confidence
+        doubt = f"{note}，但该处识别置信度仅 {unsure_zh(heard, least)}（低于 {least:g}），不能认定"
         return Outcome("unsure", 1 - heard, (doubt,), shown_at)
     return Outcome("no", min(heard, case.role_confidence), (note,), shown_at)
 
@@ -133,8 +135,11 @@ class Absent:
             note = f"近似但不确定是否出现{names}"
             return Outcome("unsure", max(mark.hit.confidence for mark in marks), (note,), _evidence(marks))
         heard = case.heard(window.turns)
-        if heard < case.lexicon.limits.settled_min_confidence:
-            return Outcome("unsure", heard, (f"识别置信度仅 {heard:.2f}，不能确认未出现{names}",))
+        least = case.lexicon.limits.settled_min_confidence
+        if heard < least:
+            return Outcome(
+                "unsure", heard, (f"识别置信度仅 {unsure_zh(heard, least)}，不能确认未出现{names}",)
+            )
         return Outcome("yes", heard, (f"未出现{names}",), met=1)
 
 

@@ -10,7 +10,7 @@ from datetime import time
 
 from pipeline.judging.calendar_cn import CHINA, CalendarOverride, day_kind
 from pipeline.judging.case import Case, Moment
-from pipeline.judging.facts import MEASURE_FACTS, RECORD_FACTS
+from pipeline.judging.facts import MEASURE_FACTS, RECORD_FACTS, value_zh
 from pipeline.judging.outcome import Outcome
 from pipeline.judging.wording import NO_AUDIO, NO_DATA, limit_note
 from pipeline.records import Evidence
@@ -81,8 +81,9 @@ class RecordIs:
             note = f"{fact.name_zh}：{'是' if value else '否'}"
         else:
             fits = (not self.one_of or value in self.one_of) and value not in self.none_of
-            accepted = f"（规则值：{'、'.join(self.one_of)}）" if self.one_of else ""
-            note = f"{fact.name_zh}：{value}{accepted}"
+            wanted = "、".join(value_zh(self.name, each) for each in self.one_of)
+            accepted = f"（规则值：{wanted}）" if wanted else ""
+            note = f"{fact.name_zh}：{value_zh(self.name, value)}{accepted}"
         return Outcome("yes" if fits else "no", 1.0, (note,), met=int(fits))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.judging.case import Case
+from pipeline.judging.facts import unsure_zh
 from pipeline.judging.ledger import Ledger
 from pipeline.judging.outcome import Outcome
 from pipeline.judging.rulebook import Rule, Rulebook
@@ -139,7 +140,8 @@ def _verdict(rule: Rule, answer: Outcome, rulebook: Rulebook) -> Verdict:
     if verdict == "fail" and rule.severity == "fatal" and answer.confidence < card.fatal_min_confidence:
         verdict = "uncertain"
         doubt = (
-            f"一票否决项的置信度仅 {answer.confidence:.2f}（低于 {card.fatal_min_confidence:g}），须人工复核"
+            f"一票否决项的置信度仅 {unsure_zh(answer.confidence, card.fatal_min_confidence)}"
+            f"（低于 {card.fatal_min_confidence:g}），须人工复核"
         )
         notes = (*notes, doubt)
     weight = rule.weight * (card.groups[rule.group].factor if rule.group in card.groups else 1.0)

@@ -1,10 +1,12 @@
 """The facts that conditions may name: columns of the call record and numbers of the call.
 
-Table of contents: `Fact`, `RECORD_FACTS`, `MEASURE_FACTS`, `measure_value`, `shown`.
+Table of contents: `Fact`, `RECORD_FACTS`, `RECORD_VALUES_ZH`, `MEASURE_FACTS`, `measure_value`, `shown`,
+`apart`, `unsure_zh`, `value_zh`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +45,20 @@ RECORD_FACTS: dict[str, Fact] = {
     "customer_ref": Fact("客户编号", "text"),
 }
 
+RECORD_VALUES_ZH: Mapping[str, Mapping[str, str]] = {
+    "business": {
+        "query": "咨询",
+        "handling": "业务办理",
+        "claims": "理赔",
+        "complaint": "投诉",
+        "sales": "产品推荐",
+        "policy_callback": "保单回访",
+        "service_notice": "服务通知",
+    },
+    "hangup_by": {"agent": "坐席", "customer": "客户", "system": "系统"},
+}
+"""What coded values of the call record are called in a report; others stay as they are."""
+
 MEASURE_FACTS: dict[str, Fact] = {
     "speech_rate_per_min": Fact("语速", unit_zh="字/分钟", digits=0),
     "articulation_rate_per_min": Fact("发音速率", unit_zh="字/分钟", digits=0),
@@ -61,6 +77,7 @@ MEASURE_FACTS: dict[str, Fact] = {
     "asr_confidence": Fact("识别置信度", digits=2),
 }
 
+_MOST_DIGITS = 9
 _OF_HEARING = frozenset({"agent_snr_db", "customer_snr_db", "clipped_share", "duration_s", "asr_confidence"})
 
 
@@ -78,4 +95,44 @@ def shown(value: float, *, digits: int = 1) -> str:
     >>> shown(150.0), shown(1.26), shown(243.4, digits=0)
     ('150', '1.3', '243')
     """
-    return f"{round(value, digits):g}" if abs(value) < 1e15 else f"{value:g}"
+    return f"{round(value, digits):.12g}" if abs(value) < 1e15 else f"{value:g}"
+
+
+def apart(value: float, limit: float, *, digits: int = 1) -> str:
+    """Return a number with as many decimals as it takes not to look like a limit that it is not.
+
+    Examples
+    --------
+    >>> apart(150.3, 150, digits=0), apart(149.996, 150, digits=0), apart(150, 150, digits=0)
+    ('150.3', '149.996', '150')
+    """
+    said = shown(value, digits=digits)
+    while value != limit and said == shown(limit) and digits < _MOST_DIGITS:
+        digits += 1
+        said = shown(value, digits=digits)
+    return said
+
+
+def unsure_zh(confidence: float, least: float) -> str:
+    """Return a confidence below a limit, with two decimals or as many as tell it from the limit.
+
+    Examples
+    --------
+    >>> unsure_zh(0.3, 0.6), unsure_zh(0.5961, 0.6)
+    ('0.30', '0.596')
+    """
+    for digits in range(2, _MOST_DIGITS):
+        if f"{confidence:.{digits}f}" != f"{least:.{digits}f}":
+            return f"{confidence:.{digits}f}"
+    return f"{confidence:.2f}"
+
+
+def value_zh(name: str, value: object) -> str:
+    """Return what a value of the call record is called in a report.
+
+    Examples
+    --------
+    >>> value_zh("business", "query"), value_zh("hangup_by", "agent"), value_zh("tag", "紧急")
+    ('咨询', '坐席', '紧急')
+    """
+    return RECORD_VALUES_ZH.get(name, {}).get(str(value), str(value))

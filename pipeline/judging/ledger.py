@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.judging.case import Case, Mark, Moment, Window
+from pipeline.judging.facts import apart, unsure_zh
 from pipeline.judging.outcome import Outcome
-from pipeline.judging.wording import limit_note
 from pipeline.records import Event, Evidence
 
 
@@ -110,8 +110,13 @@ class Ledger:
             return Outcome("unsure", near[0].hit.confidence, ("近似但不确定是否做了复述确认",), _quotes(near))
         if outcome.state == "no":
             heard = case.heard(case.turns_by_role["agent"])
-            if heard < case.lexicon.limits.missing_min_confidence:
-                return Outcome("unsure", heard, (f"{outcome.notes[0]}，但坐席侧识别置信度仅 {heard:.2f}",))
+            least = case.lexicon.limits.missing_min_confidence
+            if heard < least:
+                return Outcome(
+                    "unsure",
+                    heard,
+                    (f"{outcome.notes[0]}，但坐席侧识别置信度仅 {unsure_zh(heard, least)}",),
+                )
         return outcome
 
     def speech(self, case: Case) -> list[tuple[float, float]]:
@@ -167,7 +172,7 @@ class Ledger:
         due = len(dues)
         met = sum(entry.is_met for entry in dues) if dues else len(book)
         stated = sum(end - start for start, end in speech)
-        told = limit_note("客户陈述需求", stated, "秒", None, self.every_s).split("，")[0].split("（")[0]
+        told = f"客户陈述需求 {apart(stated, self.every_s)} 秒"
         if due + met == 0:
             note = f"{told}，不足 {self.every_s:g} 秒，无须复述确认"
             return Outcome("unknown", notes=(note,), due=0, met=0)

@@ -128,6 +128,13 @@ def check_rulebook(folder: Path | None = None) -> list[Problem]:
     return _read(folder)[1]
 
 
+def rulebook_around(file: Path) -> Path | None:
+    """Find the rulebook folder that a file lies in, the nearest one; None if it lies in none."""
+    if file.suffix != ".toml":
+        return None
+    return next((folder for folder in file.parents if any(folder.glob("rules/*.toml"))), None)
+
+
 def load_rulebook(folder: Path | None = None, *, on: date | None = None) -> Rulebook:
     """Load a rulebook, or refuse it with all of its problems.
 
@@ -176,6 +183,10 @@ class _Files:
 def _read(folder: Path | None) -> tuple[Rulebook | None, list[Problem]]:
     shipped = shipped_folder()
     files = _Files(folder or shipped, shipped)
+    if files.folder.is_file():
+        home = rulebook_around(files.folder)
+        wanted = f"give the folder {home}" if home else "expected a folder with rules/"
+        return None, [Problem(str(files.folder), 1, f"this is a file, a rulebook is a folder; {wanted}")]
     if not files.folder.is_dir():
         return None, [
             Problem(str(files.folder), 1, "the rulebook folder does not exist; expected a folder with rules/")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.judging.facts import shown
+from pipeline.judging.facts import apart, shown
 from pipeline.records import Role
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def limit_note(
     '语速 243 字/分钟，高于 150（规则值 120–150）'
     >>> limit_note("振铃时长", 8, "秒", None, 15)
     '振铃时长 8 秒（规则值 ≤ 15）'
+    >>> limit_note("语速", 150.3, "字/分钟", 120, 150, digits=0)
+    '语速 150.3 字/分钟，高于 150（规则值 120–150）'
     """
     if low is not None and high is not None:
         rule = f"{shown(low)}–{shown(high)}" if low != high else shown(low)
@@ -43,11 +45,8 @@ def limit_note(
         rule = f"≤ {shown(high)}"
     else:
         rule = f"≥ {shown(low or 0.0)}"
-    said = shown(value, digits=digits)
     beyond = high if high is not None and value > high else low if low is not None and value < low else None
-    while beyond is not None and said == shown(beyond) and digits < 4:
-        digits += 1
-        said = shown(value, digits=digits)
+    said = shown(value, digits=digits) if beyond is None else apart(value, beyond, digits=digits)
     text = f"{name_zh} {said}{' ' + unit if unit else ''}"
     if high is not None and value > high:
         text += f"，高于 {shown(high)}"

@@ -12,12 +12,13 @@ from typing import Any
 
 from pipeline.disputes.compare import CAUSE_ZH
 from pipeline.judging.calendar_cn import CHINA
+from pipeline.judging.facts import value_zh
 from pipeline.records import Evidence, Turn, Verdict
 from pipeline.report.callfacts import CallFacts
 from pipeline.report.clips import Clip, data_uri
 from pipeline.report.comparison import kind_zh
 from pipeline.report.page import render
-from pipeline.report.terminal import DIRECTION_ZH, ROLE_ZH, SEVERITY_ZH, VERDICT_ZH
+from pipeline.report.terminal import DIRECTION_ZH, ROLE_ZH, SEVERITY_ZH, VERDICT_ZH, reason_zh
 from pipeline.report.timeline import LEFT, ledger_lines, timeline
 from pipeline.report.words import Run, Span, runs
 
@@ -31,15 +32,8 @@ NOTE_ZH = {
     "crosstalk": "声道间有串音",
     "one_sided": "只有一方说话",
     "agent_channel_contradicted": "随录参数的坐席声道与内容不符",
+    "agent_channel_unused": "随录参数写了坐席声道，但双方录在同一声道，无法采用；坐席与客户按内容区分",
     "third_voice": "有第三人的声音",
-}
-BUSINESS_ZH = {
-    "query": "咨询",
-    "handling": "办理",
-    "complaint": "投诉",
-    "sales": "销售",
-    "policy_callback": "保单回访",
-    "service_notice": "服务通知",
 }
 RATE_RULE = "language.speech_rate"
 _FLAG_LEVELS, _FLAG_WIDTH = 3, 21.0
@@ -126,7 +120,7 @@ def call_page(facts: CallFacts) -> str:
         plain_score=None if possible <= 0 else 100 * sum(v.points for v in judgement.verdicts) / possible,
         card_limits=facts.rulebook.scorecard,
         notes=[NOTE_ZH.get(note, note) for note in hearing.notes],
-        business_zh=BUSINESS_ZH.get(call.business or "", call.business or "—"),
+        business_zh=value_zh("business", call.business) if call.business else "—",
         picture=picture,
         flags=_flags(made, picture.per_s),
         band=band,
@@ -138,6 +132,7 @@ def call_page(facts: CallFacts) -> str:
         cause_zh=CAUSE_ZH,
         verdict_zh=kind_zh,
         role_zh=ROLE_ZH,
+        reason_zh=reason_zh,
         icon=ICON,
         data_uri=data_uri,
         anchor=lambda second: _anchor(second, hearing.turns),
@@ -176,7 +171,7 @@ def cards(facts: CallFacts) -> list[Card]:
                 clause_text=rule.clause_text if rule else "",
                 reading=rule.reading if rule else "",
                 lost=100 * (verdict.weight - verdict.points) / possible if possible else 0.0,
-                reason=facts.mask.text(verdict.reason),
+                reason=facts.mask.text(reason_zh(verdict.reason)),
                 evidence=lines,
                 today=None if dual is None else kind_zh(dual.today.verdict if dual.today else None),
                 effective=VERDICT_ZH[now.verdict] if now and now.verdict != now.machine else None,

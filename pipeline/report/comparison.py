@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.privacy import mask
-from pipeline.report.terminal import VERDICT_STYLE, VERDICT_ZH, number
+from pipeline.report.terminal import VERDICT_STYLE, VERDICT_ZH, number, reason_zh
 
 if TYPE_CHECKING:
     from pipeline.disputes.rescore import Rescore
@@ -68,7 +68,7 @@ def rescore_table(done: Rescore) -> RenderableType:
                 number(each.old_points),
                 number(each.new_points),
                 "、".join(CAUSE_ZH[cause] for cause in each.causes),
-                mask(each.new_reason).text,
+                mask(reason_zh(each.new_reason)).text,
             )
         parts.append(table)
     else:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.terminal import clock, number
+from pipeline.report.terminal import clock, hours_zh, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,7 +64,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "number": number}
+    environment.filters |= {"clock": clock, "number": number, "hours": hours_zh}
     return environment
 
 

@@ -2,7 +2,7 @@
 
 The functions take rows of the result tables and return Rich renderables; printing is the caller's.
 
-Table of contents: `clock`, `number`, `call_form`, `calls_table`, `preview_table`.
+Table of contents: `clock`, `number`, `reason_zh`, `hours_zh`, `call_form`, `calls_table`, `preview_table`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,31 @@ def number(value: float | None, digits: int = 1, unit: str = "") -> str:
     return f"{value:.{digits}f}{unit}"
 
 
+def reason_zh(reason: str) -> str:
+    """A verdict's reason for people; what programs look for in it (``no data``) is left out.
+
+    Examples
+    --------
+    >>> reason_zh("无数据（no data）：振铃时长")
+    '无数据：振铃时长'
+    """
+    return reason.replace("（no data）", "").replace("（no audio）", "")
+
+
+def hours_zh(hours: float) -> str:
+    """Format a total of hours; less than one in minutes.
+
+    Examples
+    --------
+    >>> hours_zh(0.28), hours_zh(0.005), hours_zh(0.9999), hours_zh(12.04)
+    ('17 分钟', '不足 1 分钟', '1.0 小时', '12.0 小时')
+    """
+    minutes = round(60 * hours)
+    if minutes >= 60:
+        return f"{hours:.1f} 小时"
+    return f"{minutes} 分钟" if minutes or not hours else "不足 1 分钟"
+
+
 def call_form(
     score: Row,
     verdicts: Sequence[Row],
@@ -82,9 +107,8 @@ def call_form(
     parts: list[RenderableType] = [_head(score, effective), _verdict_table(verdicts, decided)]
     skipped = [v for v in verdicts if v["verdict"] == "not_applicable" and not _told(v, decided)]
     if skipped:
-        parts.append(
-            Text("不适用：" + "；".join(f"{v['name_zh']}（{v['reason']}）" for v in skipped), style="dim")
-        )
+        why = "；".join(f"{v['name_zh']}（{reason_zh(v['reason'])}）" for v in skipped)
+        parts.append(Text(f"不适用：{why}", style="dim"))
     if transcript:
         parts.append(_transcript(turns))
     return Group(*parts)
@@ -278,7 +302,7 @@ def _verdict_table(verdicts: Sequence[Row], decided: Mapping[str, EffectiveVerdi
     for verdict in sorted(
         shown, key=lambda v: (_ORDER[v["verdict"]], _SEVERITY_ORDER[v["severity"]], v["rule_id"])
     ):
-        why = Text(verdict["reason"])
+        why = Text(reason_zh(verdict["reason"]))
         for piece in verdict["evidence"]:
             who = ROLE_ZH.get(piece["role"] or "", "")
             why.append(f"\n  {clock(piece['start_s'])}–{clock(piece['end_s'])} {who}", style="cyan")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.judging.facts import RECORD_VALUES_ZH
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,15 +20,7 @@ VALUES_ZH: Mapping[str, Mapping[str, str]] = {
     "direction": {"inbound": "呼入", "outbound": "呼出"},
     "role": {"agent": "坐席", "customer": "客户"},
     "severity": {"fatal": "一票否决", "major": "重要", "minor": "一般"},
-    "business": {
-        "query": "咨询",
-        "handling": "业务办理",
-        "claims": "理赔",
-        "complaint": "投诉",
-        "sales": "产品推荐",
-        "policy_callback": "保单回访",
-        "service_notice": "服务通知",
-    },
+    **RECORD_VALUES_ZH,
     "kind": {
         "filler": "口头禅",
         "interruption": "抢话",

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from pipeline.cli.main import app
 from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.effective import effective_scores
+from pipeline.disputes.sheet import sheet_rows
 from pipeline.results import Store
 from tests.disputes.dispute_builders import make_call, make_store, scored
 
@@ -20,7 +21,7 @@ LATE = "inbound.answered_in_time"
 @pytest.fixture
 def store(tmp_path):
     at = datetime.now(UTC) - timedelta(days=2)
-    calls = [scored(make_call(name), scored_at=at) for name in ("c1", "c2")]
+    calls = [scored(make_call("c1"), scored_at=at), scored(make_call("c2", ring_s=None), scored_at=at)]
     found = make_store(tmp_path / "results", calls)
     archive_rulebook(found)
     return found
@@ -90,6 +91,15 @@ def test_a_rule_that_a_person_says_applies_is_in_the_table(store):
     form = zhijian(store, "show", "c1")
     place = next(i for i, line in enumerate(form.splitlines()) if "inbound.empathy" in line)
     assert "→ 不通过" in "".join(form.splitlines()[place - 1 : place + 2])
+
+
+def test_codes_for_programs_are_not_shown(store):
+    stored = store.read("verdicts", columns=("reason",)).column("reason").to_pylist()
+    assert any("（no data）" in reason for reason in stored)
+    form = zhijian(store, "show", "c2")
+    assert "无数据" in form
+    assert "no data" not in form
+    assert all("no data" not in row.reason for row in sheet_rows(store))
 
 
 def test_the_words_need_not_be_open_for_it(store, monkeypatch):

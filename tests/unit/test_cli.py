@@ -141,6 +141,13 @@ def test_the_shipped_rulebook_has_no_problem_and_a_broken_one_names_all(tmp_path
     assert done.returncode == 1
     assert done.stdout.count("'small'") == text.count('severity = "minor"') > 1
     assert "language.toml:" in done.stdout
+    file = zhijian("rules", "check", str(rules))  # a file of it stands for the whole
+    assert (file.returncode, file.stdout) == (1, done.stdout)
+    assert f"belongs to the rulebook {lexicons}" in file.stderr
+    (tmp_path / "alone.toml").write_text("", encoding="utf-8")
+    alone = zhijian("rules", "check", str(tmp_path / "alone.toml"))
+    assert alone.returncode == 1
+    assert "this is a file, a rulebook is a folder" in alone.stdout
 
 
 def test_a_preview_shows_exactly_the_flips_of_the_changed_threshold(judged, tmp_path):
@@ -150,6 +157,7 @@ def test_a_preview_shows_exactly_the_flips_of_the_changed_threshold(judged, tmp_
     same = zhijian("rules", "preview", str(lexicons), "--results", str(folder / "results"), "--json")
     assert same.returncode == 0, same.stderr
     assert json.loads(same.stdout)["flips"] == []
+    assert json.loads(same.stdout)["warnings"] == ["注意：两套规则完全相同"]
     rules = lexicons / "rules" / "language.toml"
     rules.write_text(rules.read_text(encoding="utf-8").replace("max_per_min = 150", "max_per_min = 400"))
     done = zhijian("rules", "preview", str(lexicons), "--results", str(folder / "results"), "--json")
@@ -159,6 +167,8 @@ def test_a_preview_shows_exactly_the_flips_of_the_changed_threshold(judged, tmp_
     assert {(f["rule_id"], f["before"], f["after"]) for f in flips} == {
         ("language.speech_rate", "fail", "pass")
     }
+    (warning,) = json.loads(done.stdout)["warnings"]
+    assert "version 仍是" in warning
 
 
 def test_new_keys_are_never_overwritten(tmp_path):

@@ -79,6 +79,31 @@ def test_a_number_is_told_with_the_rule_value(book: Rulebook) -> None:
     assert found.evidence
 
 
+def test_a_number_beyond_its_limit_never_looks_like_it(book: Rulebook) -> None:
+    for over, told in (
+        (15.04, "15.04 秒，高于 15"),
+        (15.0004, "15.0004 秒，高于 15"),
+        (16, "16 秒，高于 15"),
+    ):
+        found = one(judge(hearing(*CLOSING), replace(INBOUND, ring_s=over), book), "inbound.answered_in_time")
+        assert f"振铃时长 {told}（规则值 ≤ 15）" in found.reason
+    needs = "我想问一下我的保单什么时候到期然后怎么续保"
+    turns = (
+        Turn("customer", 1.0, 30.96, needs, confidence=0.9),
+        Turn("agent", 31.0, 33.0, "好的", confidence=0.9),
+    )
+    found = one(judge(replace(hearing(*CLOSING), turns=turns), INBOUND, book), "inbound.paraphrase_cadence")
+    assert "客户陈述需求 29.96 秒，不足 30 秒" in found.reason
+
+
+def test_coded_values_of_the_call_record_are_told_in_chinese(book: Rulebook) -> None:
+    forced = judge(hearing(*CLOSING), replace(INBOUND, hangup_by="agent", business="query"), book)
+    assert "挂机方：坐席" in one(forced, "inbound.no_forced_hangup").reason
+    other = judge(hearing(*CLOSING), replace(INBOUND, business="complaint"), book)
+    for verdict in (*forced.verdicts, *other.verdicts):
+        assert not any(code in verdict.reason for code in ("query", "complaint", "agent", "customer"))
+
+
 def test_the_other_directions_rules_do_not_apply(book: Rulebook) -> None:
     judged = judge(hearing(*CLOSING), INBOUND, book)
     found = one(judged, "outbound.identity_disclosure")

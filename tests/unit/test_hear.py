@@ -147,6 +147,21 @@ def test_one_empty_channel_is_diarized(lexicon: HearingLexicon) -> None:
     assert "one_sided" in heard.notes
 
 
+@pytest.mark.parametrize("claimed", [None, 0, 1])
+def test_a_claimed_channel_that_cannot_be_used_is_noted(lexicon: HearingLexicon, claimed: int | None) -> None:
+    both = voice(20, AGENT, pitch_hz=210, seed=1) + voice(20, CUSTOMER, pitch_hz=120, seed=2)
+    heard = hear(
+        recording(both),
+        make_call(agent_channel=claimed),
+        recognizer=FakeRecognizer(),
+        diarizer=FakeDiarizer(),
+        lexicon=lexicon,
+        recording_sha256="",
+    )
+    assert heard.layout == "mono"
+    assert heard.notes == (() if claimed is None else ("agent_channel_unused",))
+
+
 def test_ring_back_and_announcement_are_nobodys_words(lexicon: HearingLexicon) -> None:
     """Two rings, a menu, then the call: turns, talk time and dead air are those of the call."""
     from models.fake import FakeTurn
