@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import app, print_json
+from pipeline.cli.app import app, print_json, print_rich
 
 
 @app.command(
@@ -51,16 +51,17 @@ def retention(
     """Say what may be deleted (3 years; 5 in complaint or dispute; never on hold). A dry run by default."""
     from dataclasses import asdict
 
-    from pipeline.retention import markdown_retention, place_hold, release_hold, run_retention
+    from pipeline.report.retained import next_command, retention_page
+    from pipeline.retention import place_hold, release_hold, run_retention
     from pipeline.settings import load_settings
 
     if hold is not None or release is not None:
         if hold is not None:
             place_hold(place, hold, why=why, who=who or "", until=until.date() if until else None)
-            typer.echo(f"{hold} is on hold{f' until {until:%Y-%m-%d}' if until else ''}")
+            typer.echo(f"{hold} 已列入保全，{f'保留至 {until:%Y-%m-%d}' if until else '保留至解除为止'}")
         if release is not None:
             release_hold(place, release, why=why, who=who or "")
-            typer.echo(f"{release} is on hold no more")
+            typer.echo(f"{release} 的保全已解除")
         return
     flags = {"results": place, "recordings": recordings, "calls": calls}
     if not _holds_results(place):
@@ -70,13 +71,10 @@ def retention(
     if json:
         print_json({**asdict(report), "hash": report.plan.hash})
         return
-    typer.echo(markdown_retention(report))
-    if apply and not report.applied:
-        typer.echo(
-            "zhijian: there was no plan of an earlier dry run; this one is it, nothing was deleted", err=True
-        )
-    elif not apply and report.plan.items:
-        typer.echo(f"to delete these: the same command with --apply --plan {report.plan.hash}", err=True)
+    print_rich(retention_page(report, asked_to_apply=apply))
+    if report.plan.items:
+        given = {"--recordings": recordings, "--calls": calls}
+        typer.echo(f"要删除，请运行：\n{next_command(place, report.plan.hash, given)}")
 
 
 def _holds_results(place: str) -> bool:

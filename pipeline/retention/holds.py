@@ -19,6 +19,7 @@ from typing import Any
 from pipeline.audit import audit_place, record_event
 from pipeline.callrecords import call_id_problem
 from pipeline.errors import InputError, ResultsError
+from pipeline.judging.calendar_cn import CHINA
 from pipeline.retention.state import list_names, read_json, write_json
 from pipeline.settings import load_settings
 
@@ -90,7 +91,7 @@ def holds(results: str | os.PathLike[str], *, today: date | None = None) -> dict
         If a hold cannot be read: then nothing may be deleted.
     """
     place = os.fspath(results)
-    day = today or datetime.now(UTC).date()
+    day = today or datetime.now(UTC).astimezone(CHINA).date()
     entries = sorted((read_json(place, name) for name in list_names(place, "holds")), key=_when)
     found: dict[str, Hold] = {}
     for entry in entries:

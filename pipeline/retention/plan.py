@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.callrecords import from_json, read_call_records
 from pipeline.errors import InputError, ResultsError
+from pipeline.judging.calendar_cn import CHINA
 from pipeline.records import CallRecord
 from pipeline.retention.holds import holds
 from pipeline.retention.policy import Policy, load_policy
@@ -79,13 +80,14 @@ def make_plan(settings: Settings, *, today: date | None = None) -> Plan:
     settings : Settings
         ``results``, ``recordings``, ``calls``: whichever there are; call records come from the results first.
     today : date, optional
+        By default the day in China, where the calls were made.
 
     Raises
     ------
     InputError
         If there is neither results nor recordings with call records.
     """
-    day = today or datetime.now(UTC).date()
+    day = today or datetime.now(UTC).astimezone(CHINA).date()
     policy = load_policy()
     calls, where = _stored_calls(settings)
     in_results = set(calls)

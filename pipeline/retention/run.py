@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
+from pipeline.judging.calendar_cn import CHINA
 from pipeline.retention.deletion import Deleted, delete, unfinished
 from pipeline.retention.plan import Plan, make_plan, store_plan, stored_plan
 from pipeline.retention.policy import load_policy
@@ -102,7 +103,7 @@ def run_retention(
     after = make_plan(settings, today=today)
     store_plan(settings, after)
     address = os.environ.get(PREFECT_API)
-    day = today or datetime.now(UTC).date()
+    day = today or datetime.now(UTC).astimezone(CHINA).date()
     runs = expire_flow_runs(address, day, load_policy().prefect_days) if address else None
     return RetentionReport(after, True, done, spared, runs)
 
@@ -119,15 +120,17 @@ def markdown_retention(report: RetentionReport) -> str:
         lines += [f"计划中但不再到期、未删除：{'，'.join(report.spared[:50])}", ""]
     if report.prefect_runs is not None:
         lines += [f"Prefect 运行记录已删除 {report.prefect_runs} 条。", ""]
+    names = {kind.id: kind.name_zh for kind in load_policy().classes}
+    counted = sorted(Counter(item.class_id for item in plan.items).items())
     lines += ["| 类别 | 到期通话 |", "|---|---|"]
-    lines += [
-        f"| {name} | {count} |" for name, count in sorted(Counter(i.class_id for i in plan.items).items())
-    ]
+    lines += [f"| {names.get(name, name)} | {count} |" for name, count in counted]
     lines += [
         "",
         f"未到期 {plan.kept} 通；因保全不得删除 {len(plan.held)} 通；起算日不明 {len(plan.undated)} 通；"
         f"无随录参数的录音 {len(plan.strangers)} 个（均保留）。",
         "",
-        f"计划号 `{plan.hash}`：再次以 apply 运行时只删除此计划中仍到期的通话。",
+        f"计划号 `{plan.hash}`。要删除，请再运行一次并设 `apply`；只删除此计划中届时仍到期的通话。"
+        if plan.items
+        else "没有到期的通话，无须删除。",
     ]
     return "\n".join(lines) + "\n"

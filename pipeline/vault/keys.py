@@ -154,6 +154,7 @@ def load_identity(path: str | os.PathLike[str]) -> Identity:
         If the file is missing, readable by group or others, or holds no usable key. The message
         never shows the file's content.
     """
+    _refuse_public(Path(path))
     content = read_secret(path, what="identity file", hint="`zhijian keys new DIR` makes one")
     return _identity(content, source=os.fspath(path))
 
@@ -229,6 +230,26 @@ def load_recipients(source: str | os.PathLike[str]) -> tuple[str, ...]:
     if not found:
         raise KeyMaterialError(f"{place}: holds no recipient; expected a line age1…")
     return tuple(dict.fromkeys(found))
+
+
+def _refuse_public(place: Path) -> None:
+    """Say of a public key that it is one, before anything about its mode."""
+    try:
+        if not place.is_file() or place.stat().st_size > _MAX_KEY_FILE_BYTES:
+            return
+        lines = _key_lines(place.read_bytes(), source=str(place))
+    except (OSError, KeyMaterialError):
+        return  # what else is wrong with it is said when it is read
+    if lines and all(_RECIPIENT.match(line) for _, line in lines):
+        key = place.with_suffix(".key")
+        wanted = (
+            f"the secret key {key}"
+            if key.is_file() and key != place
+            else "the secret key made with it (recordings.key)"
+        )
+        raise KeyMaterialError(
+            f"{place}: is a public key (age1…), which only encrypts; to open recordings give {wanted}"
+        )
 
 
 def _identity(content: bytes, *, source: str) -> Identity:

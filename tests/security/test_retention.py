@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+import shlex
+from datetime import UTC, date, datetime
 
 import pytest
 from builders import zhijian
@@ -73,7 +74,7 @@ def test_a_dry_run_deletes_nothing_and_says_what_is_due(archive):
     assert set(load("scores", archive.results).call_id) == {"old", "new", "complaint", "held"}
     page = markdown_retention(report)
     assert report.plan.hash in page
-    assert "| ordinary | 1 |" in page
+    assert "| 一般通话 | 1 |" in page
 
 
 def test_the_second_step_deletes_what_the_first_said(archive):
@@ -209,6 +210,19 @@ def test_a_policy_shorter_than_the_standard_is_refused(tmp_path):
     assert "prefect.days" in str(caught.value)
 
 
+def test_days_are_chinas(archive, monkeypatch):
+    """At one in the morning in Shanghai it is yesterday in London."""
+    from pipeline.retention import plan as planning
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 3, 9, 17, 0, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setattr(planning, "datetime", Clock)
+    assert planning.make_plan(archive).made_on == "2026-03-10"
+
+
 def test_recordings_alone_need_call_records(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     recordings = tmp_path / "recordings"
@@ -224,10 +238,16 @@ def test_recordings_alone_need_call_records(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert [item["call_id"] for item in plan["plan"]["items"]] == ["a"]
-    done = zhijian(
-        "retention", str(recordings), "--calls", str(calls), "--apply", "--plan", plan["hash"], env=env
-    )
+    page = zhijian("retention", str(recordings), "--calls", str(calls), env=env)
+    assert "一般通话" in page.stdout
+    assert "2023-01-05" in page.stdout
+    assert "|" not in page.stdout
+    command = page.stdout.splitlines()[-1]  # to be copied as it stands
+    assert command.startswith("zhijian retention ")
+    done = zhijian(*shlex.split(command)[1:], env=env)
     assert done.returncode == 0, done.stderr
+    assert "已删除：1 通通话，1 个录音文件" in done.stdout
+    assert "--apply" not in done.stdout
     assert not list(recordings.glob("*.age"))
 
 

@@ -27,6 +27,17 @@ def test_new_pair_works_and_only_the_owner_reads_the_secret(pair):
     assert decrypt(encrypt(b"audio", load_recipients(pair.public_path)), identity) == b"audio"
 
 
+def test_a_public_key_as_identity_is_said_to_be_one_before_its_mode(tmp_path):
+    pair = new_pair(tmp_path)
+    with pytest.raises(KeyMaterialError, match="is a public key") as caught:
+        load_identity(pair.public_path)
+    assert str(pair.identity_path) in str(caught.value)
+    assert "chmod" not in str(caught.value)
+    pair.identity_path.unlink()
+    with pytest.raises(KeyMaterialError, match="made with it"):
+        load_identity(pair.public_path)
+
+
 def test_mode_holds_under_a_strange_umask(tmp_path):
     before = os.umask(0)
     try:
@@ -78,7 +89,7 @@ def test_missing_empty_and_malformed_identities(tmp_path, pair):
         (b"", "holds no secret key"),
         (b"# only a comment\n", "holds no secret key"),
         (b"AGE-SECRET-KEY-1QQQQ\n", "line 1 is no age secret key"),
-        (pair.recipient.encode(), "line 1 is no age secret key"),
+        (pair.recipient.encode(), "is a public key"),
         (b"\xff\xfe\x00", "is no text"),
         (b"#" * 100_000, "larger than"),
     ]:
