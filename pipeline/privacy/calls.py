@@ -48,6 +48,7 @@ class CallMask:
 
     def __init__(self, texts: Sequence[str], roles: Sequence[str | None] | None = None) -> None:
         ordered = mask_in_order(texts)
+        self._texts = texts
         self._pending = [pending for _, pending in ordered]
         self._split = _split_over_turns(texts, roles or [None] * len(texts))
         masked = [one for one, _ in ordered]
@@ -83,7 +84,9 @@ class CallMask:
 
     def of_turn(self, index: int, text: str | None) -> str:
         """Mask another spelling of a turn: its spoken form, the recogniser's own text, its joined words."""
-        return self._finished(index, text, mask_after(text, self._pending[index]).text) if text else ""
+        if not text or text == self._texts[index]:
+            return self.turns[index].text if text else ""
+        return self._finished(index, text, mask_after(text, self._pending[index]).text)
 
     def words(self, index: int, words: Sequence[str]) -> list[str]:
         """Mask the words of a turn, read as one: a number may stand in them digit by digit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from unicodedata import decimal
 
-from pipeline.privacy.lexicon import FEWEST_DIGITS, PrivacyLexicon, load_privacy_lexicon
+from pipeline.privacy.lexicon import PrivacyLexicon, load_privacy_lexicon
 
 _REPEATS = {"两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "2": 2, "3": 3, "4": 4, "5": 5, "6": 6}
 
@@ -66,15 +66,14 @@ def digit_runs(text: str) -> list[Run]:
 
 
 def may_hold_number(text: str) -> bool:
-    """Whether there are enough digits for a number that is ever masked; quick, and never wrongly no.
+    """Whether there are enough digits in a row for a number that is ever masked; quick, never wrongly no.
 
     Examples
     --------
-    >>> may_hold_number("等一下"), may_hold_number("三个八"), may_hold_number("一二三")
+    >>> may_hold_number("等一下，两三天"), may_hold_number("三个八"), may_hold_number("一，二嗯三")
     (False, True, True)
     """
-    found = len(load_privacy_lexicon().digit_like.findall(text))
-    return found >= FEWEST_DIGITS or (found == FEWEST_DIGITS - 1 and "个" in text)
+    return load_privacy_lexicon().number_like.search(text) is not None
 
 
 def _run_at(text: str, place: int, lexicon: PrivacyLexicon) -> Run | None:

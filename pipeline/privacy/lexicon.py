@@ -57,6 +57,10 @@ class PrivacyLexicon:
         shortest has three digits, and 三个八 is written with two.
     digit_like_re2 : str
         The same for Arrow's regular expressions.
+    number_like : re.Pattern
+        Found wherever as many digits as the shortest number has stand in a row; elsewhere, too.
+    tail_cues : frozenset of Cue
+        Those of ``tails``.
     """
 
     cues: dict[str, Cue]
@@ -71,6 +75,8 @@ class PrivacyLexicon:
     pauses: re.Pattern[str]
     digit_like: re.Pattern[str]
     digit_like_re2: str
+    number_like: re.Pattern[str]
+    tail_cues: frozenset[Cue]
 
 
 @cache
@@ -93,8 +99,14 @@ def load_privacy_lexicon(path: Path | None = None) -> PrivacyLexicon:
         cues[word] = Cue(tail["kind"], tail["window"], tail["min_digits"])
     for word in harmless["words"]:
         cues[word] = Cue("", harmless["window"], 0)
-    letters = "".join(sorted({*data["digits"], *data["inside"], "两"}))
     gap = "|".join(map(re.escape, sorted(pauses["words"], key=len, reverse=True)))
+    pause = (
+        rf"[\s　]{{0,4}}(?:[-－—–‐·~～、，,。…]|(?:{gap}))?"
+        rf"(?:[\s　、，,。…-]{{0,4}}(?:{gap})?){{0,{pauses['max_in_a_row']}}}"
+        r"[\s　、，,。…-]{0,4}"
+    )
+    letters = "".join(sorted({*data["digits"], *data["inside"], "两"}))
+    digit = rf"[\d{letters}]"
     return PrivacyLexicon(
         cues=cues,
         cue_pattern=_any_of(list(cues)),
@@ -105,13 +117,11 @@ def load_privacy_lexicon(path: Path | None = None) -> PrivacyLexicon:
         hotline_digits=harmless["max_digits"],
         digits=data["digits"],
         inside=data["inside"],
-        pauses=re.compile(
-            rf"[\s　]{{0,4}}(?:[-－—–‐·~～、，,。…]|(?:{gap}))?"
-            rf"(?:[\s　、，,。…-]{{0,4}}(?:{gap})?){{0,{pauses['max_in_a_row']}}}"
-            r"[\s　、，,。…-]{0,4}"
-        ),
-        digit_like=re.compile(rf"[\d{letters}]"),
+        pauses=re.compile(pause),
+        digit_like=re.compile(digit),
         digit_like_re2=rf"[\p{{Nd}}{letters}]",
+        number_like=re.compile(rf"{digit}(?:个{digit}|(?:(?:个|\.|{pause}){digit}){{{FEWEST_DIGITS - 1}}})"),
+        tail_cues=frozenset(cues[word] for word in tail["words"]),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.privacy.digits import Group, Run, digit_runs, may_hold_number
 from pipeline.privacy.lexicon import Cue, PrivacyLexicon, load_privacy_lexicon
@@ -128,9 +129,16 @@ def mask_in_order(texts: Sequence[str]) -> list[tuple[Masked, Pending | None]]:
     return found
 
 
+@lru_cache(maxsize=4096)
+def _alone(text: str) -> Masked:
+    return _mask(text, None)[0]
+
+
 def mask_after(text: str, pending: Pending | None) -> Masked:
     """Mask a text that stands behind what ``pending`` says."""
-    return _mask(text, pending)[0] if may_hold_number(text) else Masked(text)
+    if not may_hold_number(text):
+        return Masked(text)
+    return _mask(text, pending)[0] if pending else _alone(text)
 
 
 def hidden(text: str, runs: Sequence[tuple[int, int]]) -> str:
@@ -271,7 +279,6 @@ def _weak_kind(  # noqa: PLR0911 - a decision list reads best as one
     counted = lexicon.units.match(text, run.end) or lexicon.amounts.search(before) or _is_decimal(text, run)
     if counted or (is_timestamp(digits) and len(run.groups) != 1):
         return None
-    tails = {lexicon.cues[word] for word in lexicon.tails}
     cue, kind = _cue_before(run.start, cues, pending, lexicon)
     if cue is None:
         if pending is not None and not _hotline(digits, lexicon) and len(digits) >= _PENDING_MIN:
@@ -280,7 +287,11 @@ def _weak_kind(  # noqa: PLR0911 - a decision list reads best as one
         return None
     elif len(digits) >= cue.min_digits:
         # a tail (尾号9615) is part of a longer number, never a hotline
-        hotline = kind in {"mobile", "partial_number"} and _hotline(digits, lexicon) and cue not in tails
+        hotline = (
+            kind in {"mobile", "partial_number"}
+            and _hotline(digits, lexicon)
+            and cue not in lexicon.tail_cues
+        )
         dated = kind != "id_number" and is_timestamp(digits)
         return None if hotline or dated else kind
     if _has_letters_before(text, run.start) and len(digits) >= 8:

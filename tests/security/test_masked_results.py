@@ -201,7 +201,7 @@ def test_sql_has_no_unmasked_way_around(results, tmp_path):
     for column in SAID["turns"]:
         with pytest.raises(Exception, match="not found"):
             sql.sql(f"SELECT {column} FROM _turns")
-    joined = "SELECT list_aggregate(list_transform(words, w -> w.text), 'string_agg', '') AS t FROM turns"
+    joined = "SELECT list_aggregate(list_transform(words, lambda w: w.text), 'string_agg', '') AS t FROM turns"
     assert not holds(text_of(sql.execute(joined).df()))
     assert sql.execute("SELECT count(*) FROM turns WHERE text LIKE '%13800138000%'").fetchone() == (0,)
     assert sql.execute("SELECT count(*) FROM latest_turns WHERE text LIKE '我手机%'").fetchone() == (1,)

@@ -201,3 +201,14 @@ def test_cells_are_accepted_by_office_formats(text):
 def test_plain_cells_stay_as_they_are():
     for text in ("您好，请问有什么可以帮您？", "-12.5", "+3", "95%", "20260105-0017", "a=b"):
         assert safe_cell(text) == text
+
+
+@given(
+    st.text(st.sampled_from("一三八0幺两洞个X嗯，.-  再 机号卡元a"), max_size=24),
+    st.sampled_from(["", "手机号", "后四位"]),
+)
+def test_the_quick_look_never_overlooks_a_number(text, cue):
+    from pipeline.privacy.digits import digit_runs, may_hold_number
+
+    longest = max((len(run.digits) for run in digit_runs(cue + text)), default=0)
+    assert may_hold_number(cue + text) or longest < 3
