@@ -86,13 +86,14 @@ def side_by_side(
         peak memory (zhijian), and `accuracy`.
     """
     from models.fetch import installed
-    from pipeline.results import load
+    from pipeline.results.store import Store
     from pipeline.settings import Settings
 
     sample_night(folder, calls=calls)
     audio_s = _decrypted(folder / "recordings", folder / "plain", folder / "recordings.key")
     ours = score(folder, "--workers", str(len(os.sched_getaffinity(0))))
-    turns = load("turns", folder / "results").sort_values(["call_id", "start_s"])
+    # As they were heard: `load` masks personal numbers.
+    turns = Store.open(folder / "results").read("turns").to_pandas().sort_values(["call_id", "start_s"])
     texts = turns.groupby("call_id").text.agg("".join)
     found = {
         "zhijian": {

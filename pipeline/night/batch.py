@@ -125,11 +125,13 @@ class Desk:
             Results could not be written; what was committed stays, and the batch may be repeated.
         """
         outcomes: list[Scored | Failed] = []
-        committed_s = time.monotonic()
+        committed_s: float | None = None
         try:
             for outcome in pool.score(tasks):
                 outcomes.append(outcome)
                 on_outcome(outcome)
+                if committed_s is None:  # until now models were loaded: no reason to commit one call alone
+                    committed_s = time.monotonic()
                 if time.monotonic() - committed_s > COMMIT_EVERY_S:
                     done, outcomes = outcomes, []
                     self.commit(done, on_commit)

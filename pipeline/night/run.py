@@ -82,7 +82,9 @@ class Night:
             f"in {len(self.batches)} batch{'' if len(self.batches) == 1 else 'es'}, "
             f"{plan.skipped} scored already, {plan.refused_units + plan.waiting} cannot be heard"
             + "".join(
-                f"; {d.paths[0]} was damaged and is set aside, its {len(d.call_ids)} calls are heard again"
+                f"; {d.paths[0]} was damaged and is set aside, its "
+                + ("1 call is" if len(d.call_ids) == 1 else f"{len(d.call_ids)} calls are")
+                + " heard again"
                 for d in self.damaged
             )
         )
