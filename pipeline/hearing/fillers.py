@@ -2,8 +2,8 @@
 
 Recognisers are trained to leave fillers out. So the audio is decoded twice: once plainly (the transcript),
 once after a prompt in the style of a word-for-word record. The second text is never shown, because it also
-invents; a filler in it counts only when it stands where the first text has nothing, or at most one plain
-syllable. Words like 那个 survive in the first text; whether they mean something there is decided by
+invents; a filler in it counts only when it stands where the first text has nothing, or hardly more plain
+syllables than the filler has. Whether a word like 那个 means something is decided in either text by
 what goes before and after, and these conditions are data (``lexicons/fillers.toml``).
 
 What the count cannot tell: recognisers still miss fillers, so it is a lower bound.
@@ -321,28 +321,38 @@ def _second_hearing(
     second = _second_row(turn, verbatim, rules, silences)
     if sum(one.char not in noises for one in second) < rules.min_turn_chars:
         return
-    candidates = {
-        index: name
+    candidates = [
+        one
         for start, end, name in spoken_fillers(second, rules)
-        for index in range(start, end)
-        if second[index].char in noises
-    }
+        for one in _each(second, start, end, name, noises)
+    ]
     if not candidates:
         return
     codes = Levenshtein.opcodes([one.char for one in row], [one.char for one in second])
     for changed, group in groupby(codes, key=lambda code: code.tag != "equal"):
         block = list(group)
-        places = range(block[0].dest_start, block[-1].dest_end)
-        inside = [index for index in places if index in candidates]
+        begin, stop = block[0].dest_start, block[-1].dest_end
+        inside = [one for one in candidates if begin <= one[0] and one[1] <= stop]
         if not changed or not inside:
             continue
-        displaced = (block[-1].src_end - block[0].src_start) - (len(places) - len(inside))
-        if displaced > rules.max_displaced * len(inside):
+        fillers = sum(end - start for start, end, _ in inside)
+        displaced = (block[-1].src_end - block[0].src_start) - (stop - begin - fillers)
+        if displaced > rules.max_displaced * fillers:
             continue
-        for index in inside:
-            one = second[index]
-            if rules.min_s <= one.end_s - one.start_s <= rules.max_s:
-                yield one.start_s, one.end_s, candidates[index]
+        for start, end, name in inside:
+            start_s, end_s = second[start].start_s, second[end - 1].end_s
+            if rules.min_s <= end_s - start_s <= rules.max_s:
+                yield start_s, end_s, name
+
+
+def _each(
+    row: Sequence[Syllable], start: int, end: int, name: str, noises: frozenset[str]
+) -> Iterator[tuple[int, int, str]]:
+    """Every syllable of a voice noise counts by itself, a word as a whole."""
+    if all(one.char in noises for one in row[start:end]):
+        yield from ((index, index + 1, name) for index in range(start, end))
+    else:
+        yield start, end, name
 
 
 def _near(silences: Sequence[tuple[float, float]], turn: Turn) -> list[tuple[float, float]]:

@@ -114,6 +114,15 @@ def test_a_particle_of_the_second_hearing_counts_only_alone():
     assert heard(turns, verbatim("系统里显示还没有收到啊")) == []
 
 
+def test_a_word_of_the_second_hearing_counts_where_a_filler_may_stand():
+    turns = [turn("猜一下你这个扣了两笔")]
+    assert heard(turns, verbatim("猜一下，那个，你这个扣了两笔")) == [("那个", 0.6)]
+    assert heard(turns, verbatim("猜一下那个你这个扣了两笔")) == []
+    misheard = [turn("用心我们有个新产品")]
+    assert heard(misheard, verbatim("就是，我们有个新产品")) == [("就是", 0.0)]
+    assert heard([turn("保险的用心之处我们有个新产品")], verbatim("就是，我们有个新产品")) == []
+
+
 def test_only_the_asked_side_is_looked_at():
     turns = [turn("好的，嗯，我查一下"), turn("我想，呃，问一下", 10.0, role="customer")]
     assert [text for text, _ in heard(turns)] == ["嗯"]
