@@ -29,7 +29,8 @@ from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import Rulebook, load_rulebook
 from pipeline.mandarin import han_count
 from pipeline.records import CallRecord, Event, Hearing, Judgement, ModelId, Role, Turn, VerdictKind
-from pipeline.results import QuarantineRow, RunRow, ScoredCall, Store
+from pipeline.results import QuarantineRow, RunRow, ScoredCall
+from pipeline.results.store import Store
 
 HERE = Path(__file__).resolve().parent
 CHINA = timezone(timedelta(hours=8))

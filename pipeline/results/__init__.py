@@ -2,7 +2,10 @@
 
 Conventions
 -----------
-`load`, `connect` and `call` are for people (pandas, SQL, notebooks); `Store` is for the pipeline.
+`load`, `connect` and `call` are for people (pandas, SQL, notebooks): what they show of a call is masked,
+recorded, and as far as the keys at hand allow. `pipeline.results.store.Store` and `pipeline.results.stored`
+are for the pipeline: they give words as they were said, since judging needs them, and are no part of what
+this package offers.
 Importing this package is cheap: Arrow and pandas come in when something is read or written.
 
 Table of contents: `pipeline.results.api` (`load`), `pipeline.results.connect`,
@@ -25,8 +28,6 @@ from pipeline.results.entries import (
     should_retry,
 )
 from pipeline.results.labels import describe, in_chinese, labels, units
-from pipeline.results.store import Store
-from pipeline.results.stored import stored_hearing, stored_hearings
 
 __all__ = [
     "Call",
@@ -35,7 +36,6 @@ __all__ = [
     "QuarantineRow",
     "RunRow",
     "ScoredCall",
-    "Store",
     "call",
     "connect",
     "describe",
@@ -44,7 +44,5 @@ __all__ = [
     "load",
     "needs_scoring",
     "should_retry",
-    "stored_hearing",
-    "stored_hearings",
     "units",
 ]

@@ -11,7 +11,8 @@ from pathlib import Path
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import load_rulebook, shipped_folder
 from pipeline.records import CallRecord, Event, Hearing, ModelId, Turn, Word
-from pipeline.results import ScoredCall, Store
+from pipeline.results import ScoredCall
+from pipeline.results.store import Store
 
 CHINA = timezone(timedelta(hours=8))
 SHA = "ab" * 32

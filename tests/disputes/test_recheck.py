@@ -13,7 +13,7 @@ from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.recheck import check_scores, check_version, compare_audio
 from pipeline.disputes.versions import load_version
 from pipeline.records import ModelId
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.disputes.dispute_builders import make_call, make_hearing, make_store, scored
 
 

@@ -17,8 +17,9 @@ from pipeline.errors import InputError, ResultsError
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import load_rulebook
 from pipeline.records import ModelId
-from pipeline.results import Store, load
+from pipeline.results import load
 from pipeline.results.receipts import judgement_hash
+from pipeline.results.store import Store
 from pipeline.settings import Settings
 from tests.disputes.dispute_builders import (
     CHINA,

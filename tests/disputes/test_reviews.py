@@ -32,7 +32,8 @@ from pipeline.disputes.sheet import COLUMNS, sheet_rows, write_sheet
 from pipeline.disputes.sheetimport import import_sheet
 from pipeline.errors import InputError, ResultsError
 from pipeline.records import Evidence
-from pipeline.results import Store, load
+from pipeline.results import load
+from pipeline.results.store import Store
 from pipeline.retention import holds
 from tests.disputes.dispute_builders import make_call, make_hearing, make_store, scored
 
@@ -211,7 +212,7 @@ import sys
 from pathlib import Path
 from pipeline.disputes.reviews import rule_finally
 from pipeline.errors import InputError
-from pipeline.results import Store
+from pipeline.results.store import Store
 
 place, who, verdict = sys.argv[1:]
 store = Store.open(place, write=True)

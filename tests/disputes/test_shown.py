@@ -12,7 +12,7 @@ from pipeline.cli.main import app
 from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.effective import effective_scores
 from pipeline.disputes.sheet import sheet_rows
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.disputes.dispute_builders import make_call, make_store, scored
 
 LATE = "inbound.answered_in_time"

@@ -126,7 +126,7 @@ def ended(pid: int, within_s: float) -> int | None:
 
 def snapshot(results: Path) -> dict[str, list[str]]:
     """Every row there is, without what differs from run to run."""
-    from pipeline.results import Store
+    from pipeline.results.store import Store
 
     found = {}
     for table in ROWS:
@@ -138,7 +138,7 @@ def snapshot(results: Path) -> dict[str, list[str]]:
 
 def whole_calls_only(results: Path) -> int:
     """How many calls a reader finds, each of them in every dataset, before anybody has tidied up."""
-    from pipeline.results import Store
+    from pipeline.results.store import Store
 
     if not results.is_dir():
         return 0

@@ -7,7 +7,9 @@ from builders import ROOT
 from pipeline.analysis import by_group, standardised
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import load_rulebook
-from pipeline.results import Store, connect, load, stored_hearing
+from pipeline.results import connect, load
+from pipeline.results.store import Store
+from pipeline.results.stored import stored_hearing
 from tests.notebooks.conftest import month_module
 
 SEED_CALLS = 90

@@ -12,7 +12,7 @@ from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.reviews import overturn
 from pipeline.errors import InputError
 from pipeline.report.team import gather_days, page_of_days
-from pipeline.results import Store
+from pipeline.results.store import Store
 from pipeline.settings import Settings
 from tests.disputes.dispute_builders import CHINA, make_call, make_store, scored
 from tests.report import chromium

@@ -13,7 +13,8 @@ from pipeline.audit.keys import new_audit_key
 from pipeline.audit.verify import verify_audit
 from pipeline.errors import ConfigError, InputError, ResultsError
 from pipeline.records import CallRecord
-from pipeline.results import Store, load
+from pipeline.results import load
+from pipeline.results.store import Store
 from pipeline.retention import holds, markdown_retention, place_hold, release_hold, run_retention
 from pipeline.retention.policy import load_policy
 from pipeline.settings import Settings

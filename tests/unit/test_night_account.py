@@ -10,7 +10,8 @@ from pipeline.night.account import Account
 from pipeline.night.batch import Entry
 from pipeline.night.plan import NightPlan
 from pipeline.night.summary import markdown_summary
-from pipeline.results import Store, load
+from pipeline.results import load
+from pipeline.results.store import Store
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 

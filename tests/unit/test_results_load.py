@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.errors import InputError, ResultsError
 from pipeline.records import Measures
-from pipeline.results import RunRow, Store, load
+from pipeline.results import RunRow, load
 from pipeline.results.schemas import PUBLIC
+from pipeline.results.store import Store
 from tests.unit.results_builders import (
     NOW,
     make_call,

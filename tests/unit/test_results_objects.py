@@ -11,9 +11,10 @@ import pytest
 from object_server import s3_server
 
 from pipeline.errors import ResultsError, StorageError
-from pipeline.results import RunRow, Store, load
+from pipeline.results import RunRow, load
 from pipeline.results.objects import CHECKPOINT_EVERY, ObjectStorage
 from pipeline.results.storage import CommitConflictError, NewFile
+from pipeline.results.store import Store
 from tests.unit.results_builders import NOW, make_quarantine, make_scored
 
 BATCH = [make_scored("c1"), make_scored("c2", day=6)]
@@ -206,7 +207,7 @@ def test_a_missing_bucket_and_a_silent_server_are_told_apart(server):
 
 WRITER = """
 import sys
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.unit.results_builders import make_scored
 store = Store.open(sys.argv[1], write=True)
 stored = 0

@@ -7,7 +7,6 @@ from types import MappingProxyType
 import pytest
 
 from pipeline.records import ModelId, PhraseEvidence, Turn, Word
-from pipeline.results import Store, stored_hearing
 from pipeline.results.receipts import (
     code_version,
     hearing_hash,
@@ -16,6 +15,8 @@ from pipeline.results.receipts import (
     receipt,
     receipt_inputs,
 )
+from pipeline.results.store import Store
+from pipeline.results.stored import stored_hearing
 from tests.unit.results_builders import make_call, make_hearing, make_judgement, make_scored
 
 

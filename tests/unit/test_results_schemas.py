@@ -9,8 +9,9 @@ from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.sampling import draw, store_sample
 from pipeline.errors import InputError
 from pipeline.records import Event, Evidence, Hearing, Measures, Turn, Verdict, Word
-from pipeline.results import RunRow, Store
+from pipeline.results import RunRow
 from pipeline.results.schemas import EVIDENCE_TYPE, PARTITION, TABLES, WORDS_TYPE, schema_of
+from pipeline.results.store import Store
 from tests.unit.results_builders import NOW, make_quarantine, make_reviews, make_scored
 
 PROMISED = {

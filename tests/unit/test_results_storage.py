@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ResultsError, StorageError
-from pipeline.results import Store
 from pipeline.results.folder import LocalStorage
 from pipeline.results.storage import NewFile
+from pipeline.results.store import Store
 from tests.unit.results_builders import make_quarantine, make_scored
 
 
@@ -124,7 +124,7 @@ def test_the_same_process_may_go_on_after_a_failed_commit(tmp_path):
 
 SCRIPT = """
 import os, signal, sys
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.unit.results_builders import make_quarantine, make_scored
 left = int(sys.argv[2])
 def checkpoint(step):
@@ -149,7 +149,7 @@ def test_killed_for_real(tmp_path, stop):
 
 WRITER = """
 import sys
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.unit.results_builders import make_scored
 store = Store.open(sys.argv[1], write=True)
 store.scored_fingerprints([f"c{i}" for i in range(30)])
@@ -238,7 +238,7 @@ def test_failing_disk_is_told_before_work_begins(tmp_path, monkeypatch, number, 
 LIMITED = """
 import resource, sys
 from pipeline.errors import StorageError
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.unit.results_builders import make_scored
 store = Store.open(sys.argv[1], write=True)
 store.commit([make_scored("c0")])

@@ -15,15 +15,10 @@ from pipeline.errors import InputError, ResultsError
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import load_rulebook
 from pipeline.records import Measures
-from pipeline.results import (
-    RunRow,
-    Store,
-    needs_scoring,
-    should_retry,
-    stored_hearing,
-    stored_hearings,
-)
+from pipeline.results import RunRow, needs_scoring, should_retry
 from pipeline.results.receipts import hearing_hash
+from pipeline.results.store import Store
+from pipeline.results.stored import stored_hearing, stored_hearings
 from tests.unit import results_builders as build
 from tests.unit.results_builders import (
     NOW,

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ResultsError
-from pipeline.results import RunRow, Store, stored_hearing
+from pipeline.results import RunRow
 from pipeline.results.folder import LocalStorage
 from pipeline.results.reading import scan
 from pipeline.results.schemas import TABLES
 from pipeline.results.storage import DamagedResultsError
+from pipeline.results.store import Store
+from pipeline.results.stored import stored_hearing
 from pipeline.results.upkeep import compact
 from tests.unit.results_builders import NOW, make_quarantine, make_scored
 
@@ -137,7 +139,7 @@ def test_stopped_at_every_step(tmp_path):
 
 COMPACTOR = """
 import sys
-from pipeline.results import Store
+from pipeline.results.store import Store
 from tests.unit.results_builders import make_scored
 store = Store.open(sys.argv[1], write=True)
 for number in range(15):

@@ -26,8 +26,9 @@ from pipeline.errors import (
     WrongKeyError,
 )
 from pipeline.records import Turn
-from pipeline.results import Store, call, connect, describe, in_chinese, labels, load, units
+from pipeline.results import call, connect, describe, in_chinese, labels, load, units
 from pipeline.results.api import WithheldWarning
+from pipeline.results.store import Store
 
 SECRET_TURNS = (
     Turn("agent", 0.0, 3.0, "请您提供手机号"),
