@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -94,6 +95,7 @@ def dispute_verify(
     from pipeline.audit.keys import load_audit_keys
     from pipeline.disputes.bundle import check_bundle, unpack_bundle
     from pipeline.errors import InputError
+    from pipeline.judging.calendar_cn import CHINA
     from pipeline.vault.keys import load_identity
 
     try:
@@ -107,7 +109,9 @@ def dispute_verify(
     if json:
         print_json(asdict(found))
         return
-    typer.echo(f"通话 {found.call_id} 第 {found.version} 版，得分 {found.score}，凭证 {found.receipt[:12]}")
-    typer.echo(f"{found.made_by} 生成于 {found.made_at}；{len(found.files)} 个文件与签名全部相符")
+    score = "—" if found.score is None else f"{found.score:g}"
+    typer.echo(f"通话 {found.call_id} 第 {found.version} 版，有效得分 {score}，凭证 {found.receipt[:12]}")
+    made_at = f"{datetime.fromisoformat(found.made_at).astimezone(CHINA):%Y-%m-%d %H:%M}"
+    typer.echo(f"{found.made_by} 生成于 {made_at}（北京时间）；{len(found.files)} 个文件与签名全部相符")
     known = "与给定的公钥一致" if found.trusted else "未与可信公钥核对（--signer）"
     typer.echo(f"签名者 {found.signer}（{known}）")

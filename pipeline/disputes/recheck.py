@@ -133,8 +133,8 @@ def check_version(version: Version) -> tuple[str, str | None]:
     Returns
     -------
     (state, problem)
-        ``derived``, ``other`` (code; same judgement), ``diverging: rule`` or ``no rulebook``; and the
-        first thing that does not match, if any.
+        ``derived``, ``other`` (code; the same verdicts, points and score), ``diverging: rule`` or
+        ``no rulebook``; and the first thing that does not match, if any.
     """
     where = f"call {version.call.call_id} version {version.number}"
     problem = _mismatch(version)
@@ -149,10 +149,17 @@ def check_version(version: Version) -> tuple[str, str | None]:
         rule = _first_difference(version.judgement, again)
         if same_code:
             return "", f"{where}: judged again by the same code and rules, {rule} differs"
-        return f"diverging: {rule}", None
+        alike = _counting(version.judgement) == _counting(again)
+        return "other" if alike else f"diverging: {rule}", None
     if same_code and receipt(receipt_inputs(version.call, version.hearing, again)) != version.receipt:
         return "", f"{where}: the receipt derived again is another one, though nothing differs; report this"
     return ("derived" if same_code else "other"), None
+
+
+def _counting(judgement: Judgement) -> tuple[object, ...]:
+    """What of a judgement decides and counts; how a reason is worded does not."""
+    decided = sorted((v.rule_id, v.verdict, v.due, v.met, v.weight, v.points) for v in judgement.verdicts)
+    return (judgement.score, judgement.grade, judgement.fatal, *decided)
 
 
 def _mismatch(version: Version) -> str | None:

@@ -84,7 +84,7 @@ def sheet_rows(
     *,
     sample: Sample | None = None,
     call_ids: Collection[str] | None = None,
-    dates: Collection[str] | None = None,
+    dates: Collection[str | None] | None = None,
     verdicts: Collection[str] | None = None,
     rules: Collection[str] | None = None,
 ) -> list[SheetRow]:
@@ -111,6 +111,9 @@ def sheet_rows(
         wanted = {(unit.call_id, unit.version, unit.rule_id) for unit in sample.units}
         call_ids = {unit.call_id for unit in sample.units}
         dates = verdicts = rules = None
+    if call_ids is not None:  # a sample's calls lie on few of an archive's days: only these are read
+        days = _days(store, call_ids)
+        dates = days if dates is None else days & set(dates)
     latest = sample is None
     table = store.read("verdicts", dates=dates, call_ids=call_ids, latest=latest)
     for name, kept in (("verdict", verdicts), ("rule_id", rules)):
@@ -128,9 +131,11 @@ def sheet_rows(
     ids = {row["call_id"] for row in chosen}
     agents = {
         row["call_id"]: row["agent_id"]
-        for row in store.read("scores", columns=("call_id", "agent_id"), call_ids=ids).to_pylist()
+        for row in store.read(
+            "scores", columns=("call_id", "agent_id"), dates=dates, call_ids=ids
+        ).to_pylist()
     }
-    masks = _masks(store, ids)
+    masks = _masks(store, ids, dates)
     found = [
         _row(row, masks.get((row["call_id"], row["version"])), agents.get(row["call_id"]), sample)
         for row in chosen
@@ -220,10 +225,18 @@ def _put(cell: Any, value: str | float) -> None:
         cell.value = value
 
 
-def _masks(store: Store, call_ids: Collection[str]) -> dict[tuple[str, int], CallMask]:
+def _days(store: Store, call_ids: Collection[str]) -> set[str | None]:
+    """Partitions in which any version of these calls lies."""
+    table = store.read("scores", columns=("call_date",), call_ids=call_ids, latest=False)
+    return {None if day is None else day.isoformat() for day in table["call_date"].to_pylist()}
+
+
+def _masks(
+    store: Store, call_ids: Collection[str], dates: Collection[str | None] | None
+) -> dict[tuple[str, int], CallMask]:
     grouped: dict[tuple[str, int], list[tuple[int, str]]] = {}
     table = store.read(
-        "turns", columns=("call_id", "version", "turn", "text"), call_ids=call_ids, latest=False
+        "turns", columns=("call_id", "version", "turn", "text"), dates=dates, call_ids=call_ids, latest=False
     )
     for row in table.to_pylist():
         grouped.setdefault((row["call_id"], row["version"]), []).append((row["turn"], row["text"]))

@@ -91,6 +91,20 @@ def test_other_code_is_counted_and_what_it_decides_otherwise_is_named(store, mon
     assert "version 1: rule inbound." in found.diverging[0]
 
 
+def test_a_reason_worded_otherwise_by_other_code_is_no_other_decision(store, monkeypatch):
+    real = recheck.judge
+
+    def reworded(hearing, call, rulebook):
+        judged = real(hearing, call, rulebook)
+        return replace(judged, verdicts=tuple(replace(v, reason=v.reason + "。") for v in judged.verdicts))
+
+    monkeypatch.setattr(recheck, "judge", reworded)
+    assert "differs" in check_scores(store).problem  # the same code does not change its mind
+    monkeypatch.setattr(recheck, "code_version", lambda: "9.9+other")
+    found = check_scores(store)
+    assert (found.by_other_code, found.diverging_count, found.problem) == (3, 0, None)
+
+
 def test_the_same_code_that_decides_otherwise_is_a_problem(store, monkeypatch):
     monkeypatch.setattr(recheck, "judge", lambda *_: replace(scored().judgement, score=1.0))
     assert "by the same code and rules, the score differs" in check_scores(store).problem

@@ -40,6 +40,31 @@ def store(tmp_path):
     return make_store(tmp_path / "results", calls)
 
 
+def test_a_sheet_of_a_sample_reads_only_its_days(tmp_path, monkeypatch):
+    """Verdicts and words are the large tables; of an archive of months only the drawn days are opened."""
+    from datetime import timedelta
+
+    from pipeline.disputes.sheet import sheet_rows
+    from pipeline.results.store import Store
+
+    at = make_call().started_at
+    calls = [scored(make_call(f"c{day}", started_at=at + timedelta(days=day))) for day in range(4)]
+    store = make_store(tmp_path / "r", calls)
+    day = (at + timedelta(days=2)).date().isoformat()
+    drawn = draw(store, seed=1, dates=[day])
+    asked = []
+    read = Store.read
+
+    def watched(self, table, **kinds):
+        asked.append((table, kinds.get("dates")))
+        return read(self, table, **kinds)
+
+    monkeypatch.setattr(Store, "read", watched)
+    assert {row.call_id for row in sheet_rows(store, sample=drawn)} == {"c2"}
+    assert {table for table, _ in asked} == {"scores", "verdicts", "turns"}
+    assert all(set(dates) == {day} for table, dates in asked if table != "scores")
+
+
 def test_a_sample_holds_passes_too_and_knows_its_strata(store):
     sizes = {"fail": 3, "pass": 5, "uncertain": 5, "not_applicable": 0}
     sample = draw(store, seed=1, rules=["inbound.answered_in_time"], sizes=sizes)
