@@ -9,21 +9,29 @@ Table of contents: `pin_threads`, `HearingPool`.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event
+from threading import Event, Lock
 from types import TracebackType
 from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
 from pipeline.errors import WorkerDiedError
+from pipeline.night.mend import mend_compiled_code
 from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, start_worker, work
 
+_log = logging.getLogger("zhijian")
+# Bad memory access, bad instruction, abort: what a process dies of by its own machine code.
+_BY_ITS_OWN_CODE = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGABRT)
 # How often a waiting thread looks whether the pool was stopped.
 _LOOK_UP_S = 0.2
 _THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -54,6 +62,8 @@ class HearingPool:
         self._timeout_s = call_timeout_s
         self._workers = workers
         self._stopped = Event()
+        self._mending = Lock()
+        self._thrown_away: tuple[Path, ...] | None = None
         self._pool = self._new_pool(workers)
 
     def _new_pool(self, workers: int) -> ProcessPool:
@@ -131,14 +141,39 @@ class HearingPool:
                 "the night was stopped before this batch was finished; run it again to go on"
             )
 
+    def _mend(self) -> bool:
+        """Throw machine code away that would fail every call; looked for once a night, by its first victim.
+
+        Returns
+        -------
+        bool
+            Whether there was some: then its victims deserve another try.
+        """
+        with self._mending:
+            if self._thrown_away is None:
+                self._thrown_away = mend_compiled_code()
+                if self._thrown_away:
+                    _log.warning(
+                        "workers failed on compiled code in %s; %d files of it were deleted, and the calls "
+                        "are tried again",
+                        self._thrown_away[0].parent,
+                        len(self._thrown_away),
+                    )
+            return bool(self._thrown_away)
+
     def _outcome(self, future: Future[Scored | Failed], task: CallTask) -> Scored | Failed:
         try:
-            return future.result()
+            outcome = future.result()
         except FutureTimeoutError:
             message = (
                 f"hearing took longer than call_timeout_s={self._timeout_s:g}; raise it for very long calls"
             )
             return Failed(task, "hear", "worker_timeout", message, False)
         except ProcessExpired as error:
+            if error.exitcode in _BY_ITS_OWN_CODE:
+                self._mend()  # before this call is tried again
             message = f"the worker process ended with status {error.exitcode} while it heard this call"
             return Failed(task, "hear", "worker_died", message, True)
+        if isinstance(outcome, Failed) and outcome.kind == "internal_error" and self._mend():
+            return replace(outcome, transient=True)
+        return outcome
