@@ -70,9 +70,10 @@ calibrate: env
 	@$(BIN)/python -m tests.calibration.acoustic
 	@$(BIN)/python -m tests.calibration.words
 
+# ARGS=--quick tries every part on next to nothing and writes nothing
 bench: models
-	@$(BIN)/python -m benchmarks.judging
-	@$(BIN)/python -m benchmarks.night
+	@$(BIN)/python -m benchmarks.judging $(ARGS)
+	@$(BIN)/python -m benchmarks.night $(ARGS)
 
 # ARGS="--set NAME=FOLDER --only NAME --quick --hours 1"
 bench-hearing: models
