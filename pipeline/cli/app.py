@@ -66,6 +66,37 @@ def root(
     """质检: hear every call, judge it by the service standard, keep the evidence."""
 
 
+def each_a_day(texts: list[str] | None) -> list[str] | None:
+    """Accept days such as 2026-03-10 as the value of an option; anything else is wrong usage."""
+    from datetime import date
+
+    for text in texts or ():
+        try:
+            right = date.fromisoformat(text).isoformat() == text
+        except ValueError:
+            right = False
+        if not right:
+            raise typer.BadParameter(f"{text!r} is no day; expected one like 2026-03-10")
+    return texts
+
+
+def verdict_code(text: str | None) -> str | None:
+    """Accept a verdict by its code or by its Chinese name, 不通过; anything else is wrong usage."""
+    from pipeline.results.labels import VALUES_ZH
+
+    codes = {name: code for code, name in VALUES_ZH["verdict"].items()}
+    found = codes.get(text or "", text)
+    if found is not None and found not in codes.values():
+        known = ", ".join(f"{code} ({name})" for name, code in codes.items())
+        raise typer.BadParameter(f"{text!r} is no verdict; expected one of: {known}")
+    return found
+
+
+def verdict_codes(texts: list[str] | None) -> list[str] | None:
+    """`verdict_code` of each."""
+    return texts and [code for text in texts if (code := verdict_code(text)) is not None]
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document, Chinese unescaped, dates in ISO 8601."""
     typer.echo(jsonlib.dumps(value, ensure_ascii=False, indent=2, default=str))

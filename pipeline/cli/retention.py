@@ -58,6 +58,8 @@ def retention(
     if hold is not None or release is not None:
         if hold is not None:
             place_hold(place, hold, why=why, who=who or "", until=until.date() if until else None)
+            if not _is_stored(place, hold):
+                typer.echo(f"zhijian: {place} has no call {hold} yet; check the id of the hold", err=True)
             typer.echo(f"{hold} 已列入保全，{f'保留至 {until:%Y-%m-%d}' if until else '保留至解除为止'}")
         if release is not None:
             release_hold(place, release, why=why, who=who or "")
@@ -75,6 +77,12 @@ def retention(
     if report.plan.items:
         given = {"--recordings": recordings, "--calls": calls}
         typer.echo(f"要删除，请运行：\n{next_command(place, report.plan.hash, given)}")
+
+
+def _is_stored(place: str, call_id: str) -> bool:
+    from pipeline.results.store import Store
+
+    return bool(Store.open(place).read("scores", columns=("call_id",), call_ids=[call_id]).num_rows)
 
 
 def _holds_results(place: str) -> bool:

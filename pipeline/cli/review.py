@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.app import app, print_json, print_rich
+from pipeline.cli.app import app, each_a_day, print_json, print_rich, verdict_code, verdict_codes
 
 review_app = typer.Typer(no_args_is_help=True, help="Human review: sheets, appeals, rulings, statistics.")
 app.add_typer(review_app, name="review")
@@ -33,10 +33,12 @@ def export(
         list[str] | None, typer.Option("--call", metavar="CALL_ID", help="Only this call; repeatable.")
     ] = None,
     date: Annotated[
-        list[str] | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this day; repeatable.")
+        list[str] | None,
+        typer.Option("--date", metavar="YYYY-MM-DD", callback=each_a_day, help="Only this day; repeatable."),
     ] = None,
     verdict: Annotated[
-        list[str] | None, typer.Option("--verdict", help="Only this machine verdict; repeatable.")
+        list[str] | None,
+        typer.Option("--verdict", callback=verdict_codes, help="Only this machine verdict; repeatable."),
     ] = None,
     rule: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; repeatable.")] = None,
     reviewer: Annotated[str, typer.Option("--reviewer", help="Filled into every row.")] = "",
@@ -65,7 +67,9 @@ def export(
         store_sample(store, drawn)
     rows = sheet_rows(store, sample=drawn, call_ids=call, dates=date, verdicts=verdict, rules=rule)
     if not rows:
-        raise InputError(f"{results}: no verdict fits; check --call, --date, --verdict and --rule")
+        unknown = _unknown_calls(store, call)
+        why = f"no call {'、'.join(unknown)} here" if unknown else "no verdict fits all of these"
+        raise InputError(f"{results}: {why}; check --call, --date, --verdict and --rule")
     calls = sorted({row.call_id for row in rows})
     place = audit_place(settings, results=results)
     record_opening(calls, at=place, purpose="review", what="transcript", who=reviewer or None)
@@ -122,7 +126,9 @@ def appeal_(
     results: Results,
     by: Annotated[str, typer.Option("--by", metavar="AGENT", help="The call's own agent (工号).")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")],
-    verdict: Annotated[str, typer.Option("--verdict", help="What is asked for.")] = "pass",
+    verdict: Annotated[
+        str, typer.Option("--verdict", callback=verdict_code, help="What is asked for.")
+    ] = "pass",
 ) -> None:
     """Enter an agent's appeal against a verdict, within the window."""
     from pipeline.disputes.reviews import Decision
@@ -139,7 +145,9 @@ def rule_(
     call_id: Annotated[str, typer.Argument(metavar="CALL_ID")],
     rule_id: Annotated[str, typer.Argument(metavar="RULE_ID")],
     results: Results,
-    verdict: Annotated[str, typer.Option("--verdict", help="pass, fail, not_applicable or uncertain.")],
+    verdict: Annotated[
+        str, typer.Option("--verdict", callback=verdict_code, help="pass, fail, not_applicable or uncertain.")
+    ],
     by: Annotated[str, typer.Option("--by", metavar="WHO", help="Neither the agent nor a reviewer of it.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")],
 ) -> None:
@@ -190,6 +198,11 @@ def stats(
         )
     else:
         print_rich(stats_tables(chosen, estimates, machine, between, effective, confidence=policy.confidence))
+
+
+def _unknown_calls(store: Any, asked: list[str] | None) -> list[str]:
+    known = set(store.read("scores", columns=("call_id",), call_ids=asked or [])["call_id"].to_pylist())
+    return [call_id for call_id in asked or () if call_id not in known]
 
 
 def _enter(results: str, decision: Any) -> None:

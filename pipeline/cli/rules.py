@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import EXIT_FAILED, app, print_json, print_rich
+from pipeline.cli.app import EXIT_FAILED, app, each_a_day, print_json, print_rich
 
 rules_app = typer.Typer(no_args_is_help=True, help="The rulebook: check and preview.")
 app.add_typer(rules_app, name="rules")
@@ -53,7 +53,9 @@ def preview_rules(
     ] = None,
     dates: Annotated[
         list[str] | None,
-        typer.Option("--date", metavar="YYYY-MM-DD", help="Only calls of this day; repeatable."),
+        typer.Option(
+            "--date", metavar="YYYY-MM-DD", callback=each_a_day, help="Only calls of this day; repeatable."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
@@ -64,12 +66,15 @@ def preview_rules(
     from dataclasses import asdict
 
     from pipeline.disputes.previewed import compared
+    from pipeline.errors import InputError
     from pipeline.night.preview import preview_archive
     from pipeline.report.terminal import preview_table
     from pipeline.settings import load_settings
 
     settings, _ = load_settings({"rulebook": before})
     what = compared(results, folder, before=settings.rulebook, dates=dates)
+    if not what.stored:
+        raise InputError(f"{results}: holds no scored call{' of these days' if dates else ''}; check --date")
     found = preview_archive(
         results, folder, before=settings.rulebook, dates=dates, workers=settings.worker_count()
     )
