@@ -84,6 +84,12 @@ class UnexpectedRecordingError(RecordingError):
     kind = "call_record_missing"
 
 
+class RescoredCallChangedError(RecordingError):
+    """What a version was made from changed after a person had asked for it; no night supersedes it."""
+
+    kind = "changed_after_rescore"
+
+
 class DecryptError(RecordingError):
     """The container was altered, cut, or is no container at all."""
 

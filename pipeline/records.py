@@ -200,6 +200,9 @@ class Hearing:
     ----------
     recording_sha256 : str
         Of the encrypted file, so that anybody can check it without a key. Empty for transcripts.
+    recording_payload_sha256 : str
+        Of the encrypted file without its header: new recipients (`zhijian keys rewrap`) do not change it.
+        Empty where it was not known, as in results of earlier releases; not part of any receipt.
     duration_s : float
     layout : {"stereo", "mono", "transcript"}
         ``transcript``: no audio was heard; rules that need audio do not apply.
@@ -243,6 +246,14 @@ class Hearing:
     notes: tuple[str, ...] = ()
     phrases: tuple[PhraseEvidence, ...] = ()
     stage_s: Mapping[str, float] = field(default_factory=dict, compare=False)
+    recording_payload_sha256: str = ""
+
+    def is_of_same_recording(self, other: Hearing) -> bool:
+        """Whether both heard the same recording, be it with other recipients in its header."""
+        payload = self.recording_payload_sha256
+        return self.recording_sha256 == other.recording_sha256 or (
+            payload != "" and payload == other.recording_payload_sha256
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def rewrap_recordings(
         1 for _ in progress_over(rewrap_files(recordings, key, recipients), total=total, label="rewrapping")
     )
     typer.echo(f"{done} recordings have {len(recipients)} recipients now; their payload was not decrypted")
-    typer.echo("copies made before still open for their old recipients; a night hears a changed file anew")
+    typer.echo("copies made before still open for their old recipients; no night hears them again")
 
 
 @app.command(

@@ -156,7 +156,7 @@ def changed_inputs(old: Version, new: Version) -> tuple[Cause, ...]:
         found.append("call_record")
     if old.judgement.rulebook_hash != new.judgement.rulebook_hash:
         found.append("rulebook")
-    if old.hearing.recording_sha256 != new.hearing.recording_sha256:
+    if not old.hearing.is_of_same_recording(new.hearing):
         found.append("recording")
     if old.hearing.models != new.hearing.models:
         found.append("model")
@@ -205,7 +205,7 @@ def _staircase(old: Version, new: Version) -> tuple[list[tuple[Cause, _Kinds]], 
         if relabelled != old.hearing:
             steps.append(("role", _kinds(judge(relabelled, new.call, new.rulebook).verdicts)))
         heard: Cause = "code"
-        if old.hearing.recording_sha256 != new.hearing.recording_sha256:
+        if not old.hearing.is_of_same_recording(new.hearing):
             heard = "recording"
         elif old.hearing.models != new.hearing.models:
             heard = "model"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -276,6 +276,8 @@ def compare_audio(stored: Version, heard: Hearing) -> AudioCheck:
     """Compare a stored version with the same recording heard again."""
     policy = load_policy()
     where = f"call {stored.call.call_id} version {stored.number}"
+    if heard.is_of_same_recording(stored.hearing):  # other recipients in its header are no other recording
+        heard = replace(heard, recording_sha256=stored.hearing.recording_sha256)
     identical = hearing_hash(heard) == hearing_hash(stored.hearing)
     before, after = stored.judgement, stored.judgement
     if not identical and stored.rulebook is not None:
@@ -285,7 +287,7 @@ def compare_audio(stored: Version, heard: Hearing) -> AudioCheck:
     flips = sum(kinds.get(verdict.rule_id) != verdict.verdict for verdict in after.verdicts)
     moved = abs((after.score or 0.0) - (before.score or 0.0))
     problem: str | None = None
-    if heard.recording_sha256 != stored.hearing.recording_sha256:
+    if not heard.is_of_same_recording(stored.hearing):
         problem = f"{where}: the recording is another one (its sha256 differs)"
     elif heard.models != stored.hearing.models:
         names = "、".join(model.name for model in stored.hearing.models)

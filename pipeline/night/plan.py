@@ -14,9 +14,15 @@ from datetime import date, datetime
 from functools import partial
 from pathlib import PurePath
 
-from pipeline.callrecords import CallTable
-from pipeline.errors import RecordingMissingError, UnexpectedRecordingError, ZhijianError
+from pipeline.callrecords import CallTable, record_hash
+from pipeline.errors import (
+    RecordingMissingError,
+    RescoredCallChangedError,
+    UnexpectedRecordingError,
+    ZhijianError,
+)
 from pipeline.night.worker import CallTask
+from pipeline.records import CallRecord
 from pipeline.results.entries import Fingerprint, QuarantineRow, needs_scoring, should_retry
 from pipeline.vault.recordings import RecordingList, RecordingProblem, RecordingRef
 
@@ -47,6 +53,16 @@ class NightPlan:
     refused: tuple[QuarantineRow, ...]
     refused_units: int
     waiting: int
+
+
+def _no_payload(ref: RecordingRef) -> str:
+    """Where recordings have no header that could change alone."""
+    return ref.uri[:0]
+
+
+def _nobody(call_ids: Sequence[str]) -> Mapping[str, str]:
+    """Where nobody rescores."""
+    return dict.fromkeys(call_ids[:0], "")
 
 
 _Refusal = tuple[ZhijianError, str | None, str, str, date | None]
@@ -95,6 +111,8 @@ def plan_night(
     seen: Quarantined,
     key_id: str | None,
     sha256: Callable[[RecordingRef], str],
+    payload_sha256: Callable[[RecordingRef], str] = _no_payload,
+    scored_by: Callable[[Sequence[str]], Mapping[str, str]] = _nobody,
     now: datetime,
     run_id: str,
     retry_quarantined: bool = False,
@@ -117,10 +135,15 @@ def plan_night(
         Of the identity of this run; a changed key is a reason to try again.
     sha256 : callable
         Hashes a recording; called only where size or stamp changed.
+    payload_sha256 : callable
+        Hashes it without its header; called only where the whole changed.
+    scored_by : callable
+        Tells for some calls whose latest version a person asked for, and who; called at most once, with
+        the calls that changed. Such a version is not superseded: a dispute may rest on it.
     now : datetime
     run_id : str
     retry_quarantined : bool
-        Try quarantined recordings again though nothing changed.
+        Try quarantined recordings again though nothing changed; also those whose version a person asked for.
     missing : str
         What a call without it lacks, for the message.
 
@@ -142,19 +165,34 @@ def plan_night(
             [(row_problem.error, row_problem.call_id, path, str(row_problem.error), None)], "call_record"
         )
 
+    changed = {
+        call.call_id: what
+        for call in table.records
+        if (known := scored.get(call.call_id)) is not None
+        and (held := refs.get(call.call_id)) is not None
+        and call.call_id not in faulty
+        and (what := _change(known, call, held, sha256=sha256, payload_sha256=payload_sha256))
+    }
+    persons = scored_by(sorted(changed)) if changed and not retry_quarantined else {}
+
     for call in table.records:
         day = call.started_at.date()
         if call.call_id in faulty:
             problems = faulty[call.call_id]
             draft.refuse([(p.error, call.call_id, p.uri, p.stamp, day) for p in problems], "recording")
+        elif call.call_id in scored and call.call_id not in changed:
+            # Also a recording that was moved away after it had been scored: nothing is lost by that.
+            draft.skipped += 1
+        elif call.call_id in persons:
+            ref, version = refs[call.call_id], scored[call.call_id].version
+            kept = _kept(call.call_id, version, persons[call.call_id], changed[call.call_id])
+            mark = f"{recording_mark(ref)}:{record_hash(call)[:16]}:v{version}"
+            draft.refuse([(kept, call.call_id, ref.uri, mark, day)], "recording")
         elif call.call_id in refs:
             ref = refs[call.call_id]
             known = scored.get(call.call_id)
             previous = quarantined.get((call.call_id, ref.uri))
-            reread = partial(sha256, ref)
-            if not needs_scoring(known, call, size_bytes=ref.size_bytes, stamp=ref.stamp, sha256=reread):
-                draft.skipped += 1
-            elif (
+            if (
                 previous is None
                 or retry_quarantined
                 or should_retry(previous, fingerprint=recording_mark(ref), key_id=key_id)
@@ -162,9 +200,6 @@ def plan_night(
                 draft.tasks.append(CallTask(call, ref, known.version if known else 0))
             else:
                 draft.waiting += 1
-        elif call.call_id in scored:
-            # The recording was moved away after it had been scored: nothing is lost by that.
-            draft.skipped += 1
         else:
             absent = RecordingMissingError(
                 f"call {call.call_id}: no {missing} in {recordings_path}; picked up when it arrives"
@@ -180,6 +215,36 @@ def plan_night(
         refused=tuple(draft.refused),
         refused_units=draft.refused_units,
         waiting=draft.waiting,
+    )
+
+
+def _change(
+    known: Fingerprint,
+    call: CallRecord,
+    ref: RecordingRef,
+    *,
+    sha256: Callable[[RecordingRef], str],
+    payload_sha256: Callable[[RecordingRef], str],
+) -> str:
+    """What of a scored call changed since, in words; empty if nothing did."""
+    again = needs_scoring(
+        known,
+        call,
+        size_bytes=ref.size_bytes,
+        stamp=ref.stamp,
+        sha256=partial(sha256, ref),
+        payload_sha256=partial(payload_sha256, ref),
+    )
+    if not again:
+        return ""
+    return "call record" if known.call_record_sha256 != record_hash(call) else "recording"
+
+
+def _kept(call_id: str, version: int, who: str, what: str) -> RescoredCallChangedError:
+    again = f"`zhijian rescore {call_id} --from-audio` makes a new one; " if what == "recording" else ""
+    return RescoredCallChangedError(
+        f"call {call_id}: its {what} changed after {who} had version {version} made, which stays in force; "
+        f"{again}`zhijian score --retry-quarantined` lets the night score all such calls anew"
     )
 
 

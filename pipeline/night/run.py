@@ -225,6 +225,8 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
             seen=store.quarantined(include_resolved=True),
             key_id=identity.key_id,
             sha256=_sha256,
+            payload_sha256=_payload_sha256,
+            scored_by=store.scored_by,
             now=started_at,
             run_id=run_id,
             retry_quarantined=retry_quarantined,
@@ -267,6 +269,10 @@ def run_night(night: Night) -> NightSummary:
 
 def _sha256(ref: RecordingRef) -> str:
     return read_recording(ref).sha256
+
+
+def _payload_sha256(ref: RecordingRef) -> str:
+    return read_recording(ref).payload_sha256
 
 
 def _chunks(tasks: Sequence[CallTask], size: int) -> list[Sequence[CallTask]]:

@@ -143,6 +143,7 @@ def judge_night(settings: Settings, turns_path: str) -> NightSummary:
         seen=store.quarantined(include_resolved=True),
         key_id=None,
         sha256=lambda ref: hearings[ref.call_id].recording_sha256,
+        scored_by=store.scored_by,
         now=now,
         run_id=run_id,
     )

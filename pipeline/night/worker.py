@@ -162,6 +162,7 @@ class Ears:
                 recording_sha256=sealed.sha256,
                 questions=lambda turns, call: questions(turns, call, self._rulebook.lexicon),
             )
+            hearing = replace(hearing, recording_payload_sha256=sealed.payload_sha256)
             stage = "judge"
             judgement = judge(hearing, task.call, self._rulebook)
         except ZhijianError as error:

@@ -172,7 +172,8 @@ class RunRow:
 class Fingerprint:
     """What the latest stored version of a call was made from, so that no call is heard twice.
 
-    ``call_date`` is the partition it lies in.
+    ``call_date`` is the partition it lies in; ``recording_payload_sha256`` is empty in results of earlier
+    releases.
     """
 
     version: int
@@ -181,6 +182,7 @@ class Fingerprint:
     recording_stamp: str
     call_record_sha256: str
     call_date: str | None = None
+    recording_payload_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,7 @@ def needs_scoring(
     size_bytes: int,
     stamp: str,
     sha256: Callable[[], str],
+    payload_sha256: Callable[[], str] = str,
 ) -> bool:
     """Decide whether a call has to be heard (again).
 
@@ -226,12 +229,18 @@ def needs_scoring(
     sha256 : callable
         Reads the recording and hashes it; called only when size or stamp differ (a file that was
         merely copied or touched is still the same recording).
+    payload_sha256 : callable
+        The same without the header; called only when the whole differs (a file that got other
+        recipients is still the same recording).
     """
     if known is None or known.call_record_sha256 != record_hash(call):
         return True
     if (known.recording_size_bytes, known.recording_stamp) == (size_bytes, stamp):
         return False
-    return sha256() != known.recording_sha256
+    if sha256() == known.recording_sha256:
+        return False
+    payload = known.recording_payload_sha256
+    return not payload or payload_sha256() != payload
 
 
 def should_retry(previous: QuarantineRow, *, fingerprint: str, key_id: str | None) -> bool:

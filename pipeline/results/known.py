@@ -16,6 +16,7 @@ _FINGERPRINT_COLUMNS = (
     "call_id",
     "version",
     "recording_sha256",
+    "recording_payload_sha256",
     "recording_size_bytes",
     "recording_stamp",
     "call_record_sha256",
@@ -46,10 +47,10 @@ def fingerprints(
     table = scan("hearings", files, columns=_FINGERPRINT_COLUMNS, call_ids=wanted, filesystem=filesystem)
     columns: list[list[Any]] = [table[name].to_pylist() for name in _FINGERPRINT_COLUMNS]
     found: dict[str, Fingerprint] = {}
-    for call_id, version, sha256, size, stamp, record, day in zip(*columns, strict=True):
+    for call_id, version, sha256, payload, size, stamp, record, day in zip(*columns, strict=True):
         if call_id not in found or found[call_id].version < version:
             call_date = None if day is None else day.isoformat()
-            found[call_id] = Fingerprint(version, sha256, size, stamp, record, call_date)
+            found[call_id] = Fingerprint(version, sha256, size, stamp, record, call_date, payload or "")
     return found
 
 

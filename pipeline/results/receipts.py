@@ -82,7 +82,7 @@ def receipt(inputs: str) -> str:
 
 def hearing_hash(hearing: Hearing) -> str:
     """sha256 over all that was heard (times, words, events, levels), not over how long it took."""
-    return _record_hash(hearing, leave_out=frozenset({"stage_s"}))
+    return _record_hash(hearing, leave_out=frozenset({"stage_s", "recording_payload_sha256"}))
 
 
 def judgement_hash(judgement: Judgement) -> str:

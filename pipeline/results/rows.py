@@ -170,6 +170,7 @@ def hearings(calls: Numbered) -> pa.Table:
     columns["phrases"] = _lists([entry.hearing.phrases for entry, _ in calls], PHRASES_TYPE)
     for name in (
         "recording_sha256",
+        "recording_payload_sha256",
         "duration_s",
         "layout",
         "agent_snr_db",

@@ -207,6 +207,14 @@ _HEARINGS = (
     Column(
         "recording_sha256", _TEXT, _SHA, "Hash of the encrypted recording; empty for transcripts", "录音哈希"
     ),
+    Column(
+        "recording_payload_sha256",
+        _TEXT,
+        _SHA,
+        "Hash of the encrypted recording without its header, the same after `zhijian keys rewrap`; empty if "
+        "not known",
+        "录音密文正文哈希",
+    ),
     Column("recording_uri", _TEXT, "path or URI", "Where the recording lay", "录音位置"),
     Column("recording_size_bytes", _LONG, "bytes", "Size of the encrypted recording", "录音大小"),
     Column("recording_stamp", _TEXT, _TEXT_UNIT, "Storage's own mark of the file's state", "录音状态标记"),

@@ -125,6 +125,13 @@ class Store:
         self._generation = -1  # the next commit looks for newer files
         return dict(known)
 
+    def scored_by(self, call_ids: Iterable[str]) -> dict[str, str]:
+        """Tell which calls' latest version a person asked for (a rescore), and who."""
+        table = self.read(
+            "scores", columns=("call_id", "scored_by"), call_ids=frozenset(call_ids)
+        ).to_pylist()
+        return {row["call_id"]: row["scored_by"] for row in table if row["scored_by"]}
+
     def quarantined(self, *, include_resolved: bool = False) -> dict[tuple[str | None, str], QuarantineRow]:
         """Latest row of everything in quarantine, by call id and path.
 
@@ -392,6 +399,7 @@ class Store:
                 recording_stamp=entry.recording_stamp,
                 call_record_sha256=record_hash(entry.call),
                 call_date=entry.call.started_at.date().isoformat(),
+                recording_payload_sha256=entry.hearing.recording_payload_sha256,
             )
         for row in failures:
             self._quarantine[row.key] = row

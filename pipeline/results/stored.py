@@ -218,6 +218,7 @@ def _hearing(row: Mapping[str, Any], turns: _ByCall, events: _ByCall) -> Hearing
     key = (row["call_id"], row["version"])
     return Hearing(
         **{name: row[name] for name in _HEARING_COLUMNS},
+        recording_payload_sha256=row["recording_payload_sha256"] or "",  # null in earlier releases' files
         notes=tuple(row["notes"] or ()),
         models=tuple(ModelId(**model) for model in json.loads(row["models"])),
         turns=_turns(turns.of(*key)),

@@ -5,7 +5,8 @@ Conventions
 Bytes in, bytes out; nothing is written. The whole payload is authenticated before any of it is
 returned: a container that was altered or cut gives an error, never its intact beginning.
 
-Table of contents: `Envelope` (protocol), `AgeEnvelope`, `ENVELOPES`; `sniff`, `encrypt`, `decrypt`.
+Table of contents: `Envelope` (protocol), `AgeEnvelope`, `ENVELOPES`; `sniff`, `payload_sha256`,
+`encrypt`, `decrypt`.
 
 References
 ----------
@@ -14,6 +15,7 @@ References
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -23,7 +25,7 @@ from pipeline.vault.sm4 import Sm4Envelope
 
 
 class Envelope(Protocol):
-    """A kind of container; another fits in by the same five members."""
+    """A kind of container; another fits in by the same six members."""
 
     @property
     def name(self) -> str:
@@ -39,6 +41,10 @@ class Envelope(Protocol):
         """Whether a file that begins with ``head`` claims to be of this kind."""
         ...
 
+    def payload(self, data: bytes) -> memoryview | None:
+        """Give what new recipients do not change; None if the header is malformed."""
+        ...
+
     def encrypt(self, data: bytes, recipients: Sequence[str]) -> bytes:
         """Encrypt so that any one of the recipients can decrypt."""
         ...
@@ -46,6 +52,9 @@ class Envelope(Protocol):
     def decrypt(self, data: bytes, identity: Identity) -> bytes:
         """Decrypt and authenticate, or raise."""
         ...
+
+
+MAX_AGE_HEADER = 64 * 1024
 
 
 class AgeEnvelope:
@@ -58,6 +67,12 @@ class AgeEnvelope:
     def matches(self, head: bytes) -> bool:
         """Whether ``head`` begins as a binary age file does."""
         return head.startswith(self._magic)
+
+    def payload(self, data: bytes) -> memoryview | None:
+        """Give what follows the header: nonce and chunks."""
+        end = data.find(b"\n--- ", 0, MAX_AGE_HEADER)
+        stop = data.find(b"\n", end + 1, MAX_AGE_HEADER) if end >= 0 else -1
+        return None if stop < 0 else memoryview(data)[stop + 1 :]
 
     def encrypt(self, data: bytes, recipients: Sequence[str]) -> bytes:
         """Encrypt to every recipient (``age1…``)."""
@@ -123,6 +138,26 @@ def envelope_named(name: str) -> Envelope:
         kinds = ", ".join(envelope.name for envelope in ENVELOPES)
         raise InputError(f"no kind of container {name!r}; expected one of: {kinds}")
     return found
+
+
+def payload_sha256(data: bytes) -> str:
+    r"""Hash the payload of a container: what stays as it is when it gets other recipients.
+
+    Two files of one hash are one recording: the payload is sealed under a random key of its own.
+
+    Returns
+    -------
+    str
+        sha256, hexadecimal; empty if it is no container that can be taken apart.
+
+    Examples
+    --------
+    >>> payload_sha256(b"RIFF....WAVEfmt ")
+    ''
+    """
+    envelope = sniff(data[:64])
+    payload = None if envelope is None else envelope.payload(data)
+    return "" if payload is None else hashlib.sha256(payload).hexdigest()
 
 
 def encrypt(data: bytes, recipients: Sequence[str], *, envelope: str = "age") -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.callrecords import call_id_problem
 from pipeline.errors import InputError, RecordingError, RecordingMissingError, StorageError, ZhijianError
-from pipeline.vault.envelope import ENVELOPES, envelope_named
+from pipeline.vault.envelope import ENVELOPES, envelope_named, payload_sha256
 from pipeline.vault.places import is_uri, open_filesystem, read_bytes
 
 AUDIO_EXTENSIONS = frozenset(
@@ -118,6 +118,11 @@ class Ciphertext:
 
     data: bytes
     sha256: str
+
+    @property
+    def payload_sha256(self) -> str:
+        """Hash of the payload, which new recipients do not change; empty if there is no telling."""
+        return payload_sha256(self.data)
 
     def __repr__(self) -> str:
         return f"<Ciphertext {len(self.data)} bytes, sha256 {self.sha256[:12]}>"

@@ -26,13 +26,12 @@ from pathlib import Path
 
 from pipeline.errors import DecryptError, InputError, WrongKeyError
 from pipeline.vault import sm4, x25519
-from pipeline.vault.envelope import sniff
+from pipeline.vault.envelope import MAX_AGE_HEADER, sniff
 from pipeline.vault.keys import Identity
 from pipeline.vault.recordings import RecordingRef, list_recordings, read_recording, write_atomically
 
 _VERSION = b"age-encryption.org/v1\n"
 _INFO = b"age-encryption.org/v1/X25519"
-_MAX_HEADER = 64 * 1024
 _BROKEN = "the header of the age container is cut or was altered; fetch the recording again"
 
 
@@ -95,8 +94,8 @@ def rewrap_files(place: str, identity: Identity, recipients: Sequence[str]) -> I
 
 
 def _age(data: bytes, identity: Identity, recipients: Sequence[str]) -> bytes:
-    end = data.find(b"\n--- ", 0, _MAX_HEADER)
-    stop = data.find(b"\n", end + 1, _MAX_HEADER) if end >= 0 else -1
+    end = data.find(b"\n--- ", 0, MAX_AGE_HEADER)
+    stop = data.find(b"\n", end + 1, MAX_AGE_HEADER) if end >= 0 else -1
     if not data.startswith(_VERSION) or stop < 0:
         raise DecryptError(_BROKEN)
     signed = data[: end + 4]  # up to and with the three dashes

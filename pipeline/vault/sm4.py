@@ -72,6 +72,13 @@ class Sm4Envelope:
         """Whether ``head`` begins as an SM4 container does."""
         return head.startswith(MAGIC)
 
+    def payload(self, data: bytes) -> memoryview | None:
+        """Give what follows the header and its code: the chunks."""
+        try:
+            return _parsed(data)[3][32:]
+        except DecryptError:
+            return None
+
     def encrypt(self, data: bytes, recipients: Sequence[str]) -> bytes:
         """Encrypt to every recipient: ``age1…``, or the place of a key (``file:…``)."""
         if not recipients:

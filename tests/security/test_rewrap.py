@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pyrage
 import pytest
 from builders import clip, zhijian
 from pyrage import x25519
 
 from pipeline.errors import DecryptError, InputError, WrongKeyError
-from pipeline.vault.envelope import decrypt, encrypt
+from pipeline.vault.envelope import decrypt, encrypt, payload_sha256
 from pipeline.vault.keys import Identity
 from pipeline.vault.rewrap import rewrap
 
@@ -79,3 +80,100 @@ def test_the_command_rewraps_a_folder_and_says_what_it_does_not_do(night_folder,
     (log,) = (p for p in night.root.rglob("audit-*.jsonl"))
     assert '"event":"rewrap"' in log.read_text()
     assert '"who":"li.lei"' in log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["age", "sm4"])
+def test_the_payload_keeps_its_hash_and_a_change_of_it_does_not(kind):
+    old = encrypt(DATA, PIPELINE.recipients, envelope=kind)
+    new = rewrap(old, PIPELINE, [*QA.recipients, *DISPUTE.recipients])
+    assert payload_sha256(old) == payload_sha256(new) != ""
+    assert payload_sha256(encrypt(DATA, PIPELINE.recipients, envelope=kind)) != payload_sha256(old)
+    assert payload_sha256(old[:-1] + bytes([old[-1] ^ 1])) != payload_sha256(old)
+    assert payload_sha256(old[:20]) == payload_sha256(b"RIFF") == ""
+
+
+@pytest.fixture
+def scored(night_folder, tmp_path, monkeypatch):
+    """A night over three calls; ``a`` was rescored by a person. Settings, and how to plan another night."""
+    from pipeline.disputes.rescore import rescore
+    from pipeline.night.run import open_night, run_night
+    from pipeline.settings import load_settings
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in "abc":
+        night_folder.add_call(name)
+    calls = night_folder.write_calls()
+    settings, _ = load_settings(
+        {"recordings": str(night_folder.recordings), "calls": str(calls),
+         "results": str(night_folder.results), "identity": night_folder.key, "model": "fake", "workers": 1}
+    )  # fmt: skip
+    assert run_night(open_night(settings)).scored == 3
+    assert rescore(settings, "a", who="li.lei", why="申诉").version == 2
+    return night_folder, settings
+
+
+def rewrap_all(night):
+    from pipeline.vault.keys import load_identity
+    from pipeline.vault.rewrap import rewrap_files
+
+    key = load_identity(night.key)
+    assert len(list(rewrap_files(str(night.recordings), key, [*key.recipients, *QA.recipients]))) == 3
+
+
+def test_a_night_after_rewrapping_hears_nothing_and_a_true_change_leaves_the_rescored_version(scored):
+    from pipeline.disputes.recheck import check_audio, check_scores
+    from pipeline.night.run import open_night
+    from pipeline.results.store import Store
+
+    night, settings = scored
+    rewrap_all(night)
+    plan = open_night(settings).plan
+    assert (len(plan.tasks), plan.skipped, plan.refused) == (0, 3, ())
+    check = check_audio(settings, "b")
+    assert (check.problem, check.identical) == (None, True)
+    assert check_scores(Store.open(night.results)).problem is None
+    for name in "ab":  # other audio under the same names
+        night.add_recording(name, clip(8.0))
+    plan = open_night(settings).plan
+    assert [task.call.call_id for task in plan.tasks] == ["b"]
+    (row,) = plan.refused
+    assert (row.call_id, row.kind) == ("a", "changed_after_rescore")
+    store = Store.open(night.results, write=True)
+    store.commit(quarantined=plan.refused)
+    again = open_night(settings).plan
+    assert (again.refused, again.waiting) == ((), 1), "said once, not every night"
+    asked = open_night(settings, retry_quarantined=True).plan
+    assert sorted(task.call.call_id for task in asked.tasks) == ["a", "b"]
+    assert "another one" in check_audio(settings, "b").problem
+
+
+def test_results_of_an_earlier_release_stay_valid(night_folder):
+    """Their files have no column for the payload: unchanged recordings are not heard again."""
+    from unit.results_builders import make_hearing, make_scored
+
+    from pipeline.callrecords import read_call_records
+    from pipeline.night.plan import plan_night
+    from pipeline.results.store import Store
+    from pipeline.results.stored import stored_hearing
+    from pipeline.vault.recordings import list_recordings, read_recording
+
+    night_folder.add_call("a")
+    (call,) = read_call_records(night_folder.write_calls()).records
+    listed = list_recordings(night_folder.recordings)
+    sha256 = read_recording(listed.refs[0]).sha256
+    store = Store.open(night_folder.results, write=True)
+    store.commit([make_scored(call=call, hearing=make_hearing(sha256), recording_stamp="touched")])
+    (path,) = night_folder.results.glob("hearings/*/*.parquet")
+    table = pq.read_table(path, partitioning=None).drop_columns(["recording_payload_sha256"])
+    pq.write_table(table, path, write_page_checksum=True)
+    store = Store.open(night_folder.results)
+    assert store.scored_fingerprints(["a"])["a"].recording_payload_sha256 == ""
+    assert stored_hearing(store, "a")[0] == make_hearing(sha256)
+    plan = plan_night(
+        read_call_records(night_folder.root / "calls.csv"), listed, calls_path="calls.csv",
+        recordings_path="r", scored=store.scored_fingerprints(["a"]), quarantined={}, seen={}, key_id="k",
+        sha256=lambda ref: read_recording(ref).sha256,
+        payload_sha256=lambda ref: read_recording(ref).payload_sha256,
+        scored_by=store.scored_by, now=call.started_at, run_id="r",
+    )  # fmt: skip
+    assert (plan.tasks, plan.skipped) == ((), 1)

@@ -1,7 +1,9 @@
 """The plan of a night: every unit gets exactly one fate, and the count comes from the input."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +142,41 @@ def test_every_unit_has_exactly_one_fate(rows, files, done, bad, faulty):
     assert p.calls_in == len(rows) + len(bad) + len((set(files) | set(faulty)) - set(rows) - set(bad))
     assert balance(p)
     assert {t.call.call_id for t in p.tasks} == (set(rows) & set(files)) - set(done)
+
+
+def rewrapped(known, **values):
+    """Plan a night over a call whose file changed, its payload not."""
+    found = plan_night(
+        CallTable((call("a"),), (), 1),
+        RecordingList((ref("a", stamp="mtime:2"),), ()),
+        calls_path="/in/calls.csv", recordings_path="/rec", scored={"a": known}, quarantined={}, seen={},
+        key_id="k1", sha256=lambda _ref: "other", payload_sha256=lambda _ref: "payload", now=NOW,
+        run_id="r1", **values,
+    )  # fmt: skip
+    assert balance(found)
+    return found
+
+
+def test_a_recording_with_other_recipients_is_not_heard_again():
+    known = scored(call("a"))
+    assert rewrapped(replace(known, recording_payload_sha256="payload")).skipped == 1
+    assert len(rewrapped(replace(known, recording_payload_sha256="another")).tasks) == 1
+    assert len(rewrapped(known).tasks) == 1, "a result of an earlier release knows the whole file alone"
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_version_that_a_person_asked_for_stays_in_force(retry):
+    asked = []
+
+    def scored_by(ids):
+        asked.extend(ids)
+        return {"a": "li.lei"}
+
+    found = rewrapped(scored(call("a"), version=3), scored_by=scored_by, retry_quarantined=retry)
+    if retry:
+        assert [task.supersedes for task in found.tasks] == [3], "asked for"
+        return
+    (row,) = found.refused
+    assert (found.tasks, row.kind, asked) == ((), "changed_after_rescore", ["a"])
+    assert "li.lei had version 3 made" in row.message
+    assert "its recording changed" in row.message

@@ -63,7 +63,10 @@ def test_any_change_of_the_hearing_changes_it(name):
 
 
 def test_every_field_of_a_hearing_is_tried_above():
-    assert set(CHANGES) == {field.name for field in fields(make_hearing())} - {"stage_s"}
+    assert set(CHANGES) == {field.name for field in fields(make_hearing())} - {
+        "stage_s",
+        "recording_payload_sha256",  # new recipients may not change what a receipt says
+    }
 
 
 def test_call_record_and_judgement_count(monkeypatch):
