@@ -30,8 +30,10 @@ from numpy.typing import NDArray
 from models.campplus import FRAME_HOP_S, SpeakerEmbedder, filterbank
 from models.checkpoints import safe_bytes
 from pipeline.errors import ModelMissingError
-from pipeline.hearing.diarize import Windows, parties
+from pipeline.hearing.activity import ActivityLimits, local_floors_db
+from pipeline.hearing.diarize import LineLevels, Windows, parties
 from pipeline.hearing.grouping import DiarizeLimits
+from pipeline.hearing.levels import frame_levels_db, noise_floor_db
 from pipeline.ports import SAMPLE_RATE_HZ, Samples, SpeakerStretch
 from pipeline.records import ModelId
 
@@ -154,4 +156,9 @@ class PyannoteDiarizer:
                 frames.append((start, min(max(round(end_s / FRAME_HOP_S) - 2, start + 20), last)))
             return self._embedder.embed(features, frames)
 
-        return parties(self.windows(samples), embed, limits=self._limits)
+        return parties(self.windows(samples), embed, limits=self._limits, line=_line(samples))
+
+
+def _line(samples: Samples) -> LineLevels:
+    levels = frame_levels_db(samples)
+    return LineLevels(levels, local_floors_db(levels, noise_floor_db(levels), ActivityLimits()))

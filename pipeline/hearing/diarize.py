@@ -10,8 +10,8 @@ Conventions
 -----------
 Times in seconds; activations are probabilities of shape (windows, frames, voices).
 
-Table of contents: `Windows`, `single_voice_stretches`, `window_links`, `speech_and_overlap`,
-`party_frames`, `parties`.
+Table of contents: `Windows`, `LineLevels`, `single_voice_stretches`, `window_links`, `speech_and_overlap`,
+`party_frames`, `heard_frames`, `parties`.
 
 References
 ----------
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.hearing.edges import fitted
 from pipeline.hearing.grouping import (
     Array,
     DiarizeLimits,
@@ -38,8 +39,12 @@ from pipeline.hearing.grouping import (
     two_groups,
     without_islands,
 )
+from pipeline.hearing.levels import FRAME_S, smoothed_levels_db, spans_of
+from pipeline.hearing.turns import merged
 from pipeline.ports import SpeakerStretch
 
+# Shorter sounds in what the windows take for speech are clicks.
+_CLICK_S = 0.06
 Embed = Callable[[list[tuple[float, float]]], NDArray[np.float32]]
 
 
@@ -72,6 +77,20 @@ class Windows:
     def first(self, window: int) -> int:
         """Index of a window's first frame in the recording."""
         return round(window * self.step_s / self.frame_s)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LineLevels:
+    """How loud the line is.
+
+    Attributes
+    ----------
+    level_db, floor_db : ndarray, shape (frames of 10 ms,)
+        Level, and the noise when nobody speaks.
+    """
+
+    level_db: Array
+    floor_db: Array
 
 
 def single_voice_stretches(windows: Windows, *, limits: DiarizeLimits) -> list[Stretch]:
@@ -190,19 +209,28 @@ def speech_and_overlap(windows: Windows) -> tuple[Array, Array]:
 
 
 def party_frames(
-    windows: Windows, pieces: Sequence[Stretch], groups: NDArray[np.int64], *, limits: DiarizeLimits
+    windows: Windows,
+    pieces: Sequence[Stretch],
+    groups: NDArray[np.int64],
+    overlap: Array,
+    *,
+    limits: DiarizeLimits,
 ) -> NDArray[np.bool_]:
-    """Frames in which each party speaks.
+    """Whose each frame is if anybody speaks in it.
 
     Where one voice is heard it belongs to the party of its piece, whatever number the window
     gave it: two similar voices often share one. Frames of two voices belong to the two parties
     nearest in time.
 
+    Parameters
+    ----------
+    overlap : ndarray, shape (frames,)
+        See `speech_and_overlap`.
+
     Returns
     -------
     ndarray of bool, shape (frames, parties)
     """
-    speech, overlap = speech_and_overlap(windows)
     owner = np.full(windows.frames, -1, dtype=np.int64)
     for piece, group in zip(pieces, groups, strict=True):
         owner[piece.first : piece.last] = group
@@ -213,11 +241,39 @@ def party_frames(
     nearer = np.abs(known[before] - everywhere) <= np.abs(known[after] - everywhere)
     owner = owner[np.where(nearer, known[before], known[after])]
     count = max(int(groups.max()) + 1, 2)
-    active = np.zeros((windows.frames, count), dtype=bool)
-    active[everywhere, owner] = speech > limits.onset
+    parties_of = np.zeros((windows.frames, count), dtype=bool)
+    parties_of[everywhere, owner] = True
     for begin, end in _runs(overlap > limits.overlap_onset):
-        active[begin:end, _around(owner, begin, end, count)] = True
-    return active
+        parties_of[begin:end, _around(owner, begin, end, count)] = True
+    return parties_of
+
+
+def heard_frames(
+    speech: Array, line: LineLevels, *, frame_s: float, limits: DiarizeLimits
+) -> NDArray[np.bool_]:
+    """Frames of 10 ms in which somebody speaks, by the windows and by the level together.
+
+    Parameters
+    ----------
+    speech : ndarray, shape (frames of the windows,)
+        How probably anybody speaks.
+    frame_s : float, keyword-only
+        Length of one of those.
+    """
+    probable = speech[_frames_at(len(line.level_db), len(speech), frame_s)] > limits.speech_onset
+    audible = smoothed_levels_db(line.level_db, 3) > line.floor_db + limits.audible_db
+    spans = merged(spans_of(probable & audible), gap_s=limits.edges.close_s)
+    spans = [s for s in spans if s[1] - s[0] >= _CLICK_S]
+    heard = np.zeros(len(line.level_db), dtype=bool)
+    for start_s, end_s in fitted(spans, line.level_db, line.floor_db, limits=limits.edges):
+        heard[round(start_s / FRAME_S) : round(end_s / FRAME_S)] = True
+    return heard
+
+
+def _frames_at(count: int, frames: int, frame_s: float) -> NDArray[np.int64]:
+    """The windows' frame that holds each of ``count`` frames of 10 ms."""
+    middles = (np.arange(count) + 0.5) * FRAME_S
+    return np.minimum((middles / frame_s).astype(np.int64), frames - 1)
 
 
 def _around(owner: NDArray[np.int64], begin: int, end: int, count: int) -> list[int]:
@@ -236,7 +292,9 @@ def _runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[SpeakerStretch]:
+def parties(
+    windows: Windows, embed: Embed, *, limits: DiarizeLimits, line: LineLevels | None = None
+) -> list[SpeakerStretch]:
     """Find the speech stretches of the parties of a call.
 
     Parameters
@@ -244,6 +302,8 @@ def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[Sp
     windows : Windows
     embed : callable
         Spans in seconds → unit embeddings, shape (spans, dimensions).
+    line : LineLevels, optional
+        Edges and pauses are then those of the sound; else those of the windows, which are coarse.
 
     Returns
     -------
@@ -267,7 +327,14 @@ def parties(windows: Windows, embed: Embed, *, limits: DiarizeLimits) -> list[Sp
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)
     groups = third_group(groups, vectors, links, limits=limits)
     groups = without_islands(groups, vectors, blocks, margin=limits.island_margin)
-    active = party_frames(windows, pieces, groups, limits=limits)
+    speech, overlap = speech_and_overlap(windows)
+    active = party_frames(windows, pieces, groups, overlap, limits=limits)
+    if line is None:
+        active &= (speech > limits.onset)[:, None]
+    else:
+        heard = heard_frames(speech, line, frame_s=frame_s, limits=limits)
+        active = active[_frames_at(len(heard), windows.frames, frame_s)] & heard[:, None]
+        frame_s = FRAME_S
     found: list[SpeakerStretch] = []
     for speaker in range(active.shape[1]):
         spans: list[tuple[float, float]] = []

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.hearing.edges import EdgeLimits
 
 Array = NDArray[np.float64]
 
@@ -51,6 +53,11 @@ class DiarizeLimits:
     third_gain, third_likeness, third_least_s : float
         A third voice must raise the mean likeness within groups by ``third_gain``, be no more
         like another than ``third_likeness`` (cosine), and speak for ``third_least_s``.
+    speech_onset, audible_db : float
+        Where levels are known: somebody speaks where that is this probable and the level is this far above
+        the line's noise. Windows are slow to let go and quick to give up quiet speech; levels are neither.
+    edges : EdgeLimits
+        ... and what belongs to speech around and between that.
     gap_s, least_s : float
         Pauses of one party shorter than ``gap_s`` are filled; stretches shorter than ``least_s`` dropped.
     """
@@ -68,6 +75,9 @@ class DiarizeLimits:
     third_gain: float = 0.031
     third_likeness: float = 0.7
     third_least_s: float = 6.0
+    speech_onset: float = 0.15
+    audible_db: float = 1.5
+    edges: EdgeLimits = field(default_factory=lambda: EdgeLimits(edge_db=3.0, sound_db=1.5))
     gap_s: float = 0.1
     least_s: float = 0.1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.hearing.diarize import Windows, parties, single_voice_stretches
+from pipeline.hearing.diarize import LineLevels, Windows, parties, single_voice_stretches
 from pipeline.hearing.grouping import DiarizeLimits, third_group, two_groups, without_islands
 
 FRAME_S = 0.02
@@ -97,6 +97,36 @@ def test_an_island_in_uninterrupted_speech_needs_a_clear_voice(likeness: float, 
     vectors = np.array([[1.0, 0.0], [1.0, 0.0], island, [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     groups, blocks = np.array([0, 0, 1, 0, 1, 1]), np.array([0, 0, 0, 0, 1, 1])
     assert without_islands(groups, vectors, blocks, margin=0.4)[2] == expected
+
+
+def test_edges_and_pauses_are_those_of_the_sound() -> None:
+    """The windows blur a pause of 0.4 s and begin 0.1 s late; the level knows better."""
+    heard = [(0.5, 4.0, 0), (4.4, 9.0, 0), (9.5, 15.0, 1), (19.0, 24.0, 0), (24.4, 29.0, 1)]
+    blurred = [(0.6, 9.0, 0), (9.6, 15.0, 1), (19.1, 24.0, 0), (24.5, 29.0, 1)]
+    level = np.full(3000, -60.0)
+    for start_s, end_s, _ in heard:
+        level[round(start_s * 100) : round(end_s * 100)] = -25.0
+    found = parties(
+        windows(blurred, 30.0, shuffle=True),
+        embedder(heard, spread=0.1),
+        limits=DiarizeLimits(),
+        line=LineLevels(level, np.full(3000, -60.0)),
+    )
+    spans = sorted((s.start_s, s.end_s) for s in found)
+    assert len(spans) == len(heard)
+    for (start_s, end_s), true in zip(spans, heard, strict=True):
+        assert start_s == pytest.approx(true[0], abs=0.03)
+        assert end_s == pytest.approx(true[1], abs=0.03)
+
+
+def test_a_loud_noise_that_no_window_takes_for_speech_is_nobody() -> None:
+    level = np.full(3000, -25.0)
+    line = LineLevels(level, np.full(3000, -60.0))
+    turns = [(2.0, 6.0, 0), (7.0, 11.0, 1)]
+    found = parties(
+        windows(turns, 30.0, shuffle=False), embedder(turns, spread=0.1), limits=DiarizeLimits(), line=line
+    )
+    assert max(s.end_s for s in found) < 11.3
 
 
 def test_silence_has_no_parties() -> None:
