@@ -293,7 +293,13 @@ def _events(
     events = [Event("hold", a, b, None, "announcement") for a, b in lanes.announced]
     heard = {role: side.spans for role, side in sides.items()}
     events.extend(
-        interruptions(turns, limits=data.interruption, backchannel=data.backchannel, activity=heard)
+        interruptions(
+            turns,
+            limits=data.interruption,
+            backchannel=data.backchannel,
+            activity=heard,
+            mixed=lanes.layout == "mono",
+        )
     )
     for role, side in sides.items():
         if lanes.layout == "mono" and role != "agent":
