@@ -7,8 +7,8 @@ It may hold call ids and file names; never transcript text, phone numbers or key
 
 Table of contents: `ZhijianError`; terminal kinds (`InputError`, `ConfigError`,
 `RecordingError` and its children, `KeyMaterialError`, `ModelMissingError`,
-`RulebookError`, `ResultsError`); transient kinds (`TransientError`, `StorageError`,
-`WorkerDiedError`).
+`RulebookError`, `ResultsError`, `AccountingError`, `NightStoppedError`); transient kinds
+(`TransientError`, `StorageError`, `WorkerDiedError`).
 """
 
 from __future__ import annotations
@@ -160,6 +160,12 @@ class AccountingError(TerminalError):
     """Calls in differ from scored + quarantined + skipped: a bug, never a warning."""
 
     kind = "accounting"
+
+
+class NightStoppedError(TerminalError):
+    """Somebody stopped the night; it goes on when it is started again, not by itself."""
+
+    kind = "night_stopped"
 
 
 class StorageError(TransientError):

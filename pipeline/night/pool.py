@@ -25,7 +25,7 @@ from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
-from pipeline.errors import WorkerDiedError
+from pipeline.errors import NightStoppedError
 from pipeline.night.mend import mend_compiled_code
 from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, start_worker, work
 
@@ -105,7 +105,7 @@ class HearingPool:
 
         Raises
         ------
-        WorkerDiedError
+        NightStoppedError
             The pool was stopped meanwhile.
         """
         order = sorted(tasks, key=lambda t: (-t.recording.size_bytes, t.call.call_id))
@@ -137,7 +137,7 @@ class HearingPool:
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
-            raise WorkerDiedError(
+            raise NightStoppedError(
                 "the night was stopped before this batch was finished; run it again to go on"
             )
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pipeline.audit import audit_place, checkpoint, record_refusal
 from pipeline.callrecords import read_call_records
 from pipeline.disputes.archive import archive_rulebook
-from pipeline.errors import ConfigError, KeyMaterialError, WorkerDiedError
+from pipeline.errors import ConfigError, KeyMaterialError, NightStoppedError
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.night.account import Account
 from pipeline.night.batch import Batch, BatchCount, Desk, Entry, RunContext, worker_setup
@@ -163,7 +163,7 @@ class Night:
     def _workers(self) -> HearingPool:
         with self._lock:
             if self._stopped:
-                raise WorkerDiedError("the night was stopped; run it again to go on")
+                raise NightStoppedError("the night was stopped; run it again to go on")
             if self._pool is None:
                 settings = self._settings
                 self._pool = HearingPool(
