@@ -16,6 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report.wrapped import Wrapped
+
 if TYPE_CHECKING:
     from pipeline.disputes.effective import EffectiveScore, EffectiveVerdict
     from pipeline.judging.preview import Preview, Rescored
@@ -108,7 +110,7 @@ def call_form(
     skipped = [v for v in verdicts if v["verdict"] == "not_applicable" and not _told(v, decided)]
     if skipped:
         why = "；".join(f"{v['name_zh']}（{reason_zh(v['reason'])}）" for v in skipped)
-        parts.append(Text(f"不适用：{why}", style="dim"))
+        parts.append(Wrapped(f"不适用：{why}", style="dim"))
     if transcript:
         parts.append(_transcript(turns))
     return Group(*parts)
@@ -152,7 +154,7 @@ def calls_table(
         )
 
     for row in sorted(scores, key=worst_first):
-        cells = Text()
+        cells = Wrapped()
         worst = sorted(
             (v for v in verdicts.get(row["call_id"], ()) if v["verdict"] in {"fail", "uncertain"}),
             key=lambda v: (_ORDER[v["verdict"]], _SEVERITY_ORDER[v["severity"]], -v["weight"]),
@@ -302,7 +304,7 @@ def _verdict_table(verdicts: Sequence[Row], decided: Mapping[str, EffectiveVerdi
     for verdict in sorted(
         shown, key=lambda v: (_ORDER[v["verdict"]], _SEVERITY_ORDER[v["severity"]], v["rule_id"])
     ):
-        why = Text(reason_zh(verdict["reason"]))
+        why = Wrapped(reason_zh(verdict["reason"]))
         for piece in verdict["evidence"]:
             who = ROLE_ZH.get(piece["role"] or "", "")
             why.append(f"\n  {clock(piece['start_s'])}–{clock(piece['end_s'])} {who}", style="cyan")
@@ -315,8 +317,9 @@ def _verdict_table(verdicts: Sequence[Row], decided: Mapping[str, EffectiveVerdi
             points += f"\n→ {told.points:g}/{told.weight:g}"
         table.add_row(
             verdict["clause"],
-            Text(f"{verdict['name_zh']}\n")
-            + Text(f"{verdict['rule_id']} · {SEVERITY_ZH[verdict['severity']]}", style="dim"),
+            Wrapped(f"{verdict['name_zh']}\n").append(
+                f"{verdict['rule_id']} · {SEVERITY_ZH[verdict['severity']]}", style="dim"
+            ),
             Text(VERDICT_ZH[verdict["verdict"]] + ledger, style=VERDICT_STYLE[verdict["verdict"]])
             + (Text("") if told is None else _person_note(told)),
             points,
@@ -332,5 +335,5 @@ def _transcript(turns: Sequence[Row]) -> RenderableType:
     table.add_column(overflow="fold", ratio=1)
     for turn in sorted(turns, key=lambda t: (t["start_s"], t["turn"])):
         style = "bold" if turn["role"] == "agent" else ""
-        table.add_row(clock(turn["start_s"]), Text(ROLE_ZH[turn["role"]], style=style), Text(turn["text"]))
+        table.add_row(clock(turn["start_s"]), Text(ROLE_ZH[turn["role"]], style=style), Wrapped(turn["text"]))
     return Group(Text("\n通话文本", style="bold"), table)
