@@ -191,7 +191,7 @@ def _prefect(figures: Figures) -> Iterator[str]:
         f"{score['run_wall_s']:.1f} s and the flow {flow['run_wall_s']:.1f} s"
         + ("" if added_s > 0 else ", so what Prefect adds to a batch is lost in the noise of the machine")
         + f"; starting Prefect with a temporary server of its own and ending it took {start_s:.1f} s more. "
-        f"For 20,000 calls ({_NIGHT_BATCHES} batches) in five hours that is {night_s / 18_000:.2%} of the night."
+        f"For 20,000 calls ({_NIGHT_BATCHES} batches) in five hours that is {night_s / 18_000:.2%} of it."
     )
 
 
