@@ -86,19 +86,16 @@ def side_by_side(
         peak memory (zhijian), and `accuracy`.
     """
     from models.fetch import installed
-    from pipeline.results.store import Store
     from pipeline.settings import Settings
 
     sample_night(folder, calls=calls)
     audio_s = _decrypted(folder / "recordings", folder / "plain", folder / "recordings.key")
     ours = score(folder, "--workers", str(len(os.sched_getaffinity(0))))
-    # As they were heard: `load` masks personal numbers.
-    turns = Store.open(folder / "results").read("turns").to_pandas().sort_values(["call_id", "start_s"])
-    texts = turns.groupby("call_id").text.agg("".join)
+    texts = _in_order_of_time(folder / "results")
     found = {
         "zhijian": {
             **{name: ours[name] for name in ("process_wall_s", "process_cpu_s", "others_cores", "peak_mb")},
-            **accuracy({_sample(str(call_id)): text for call_id, text in texts.items()}),
+            **accuracy({_sample(call_id): text for call_id, text in texts.items()}),
         }
     }
     commands = {"byhand": [sys.executable, "-m", "benchmarks.byhand", str(folder / "plain")]}
@@ -113,6 +110,24 @@ def side_by_side(
         words = {_sample(name): text for name, text in result.pop("words").items()}
         found[side] = {**result, **spent, **accuracy(words)}
     return {side: {"audio_s": audio_s, "calls": len(calls), **figures} for side, figures in found.items()}
+
+
+def _in_order_of_time(results: Path) -> dict[str, str]:
+    """All words of each call as they were heard, both speakers together, as one who listens hears them.
+
+    Turns overlap, so putting turn behind turn would count right words as wrong. `pipeline.results.load` masks
+    personal numbers, so it is not asked.
+    """
+    from pipeline.results.store import Store
+
+    words: dict[str, list[tuple[float, str]]] = {}
+    for turn in Store.open(results).read("turns", columns=["call_id", "words"]).to_pylist():
+        heard = [(float(word["start_s"]), str(word["text"])) for word in turn["words"] or ()]
+        words.setdefault(str(turn["call_id"]), []).extend(heard)
+    return {
+        call_id: "".join(text for _, text in sorted(heard, key=lambda word: word[0]))
+        for call_id, heard in words.items()
+    }
 
 
 def _sample(call_id: str) -> str:
