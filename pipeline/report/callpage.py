@@ -18,7 +18,7 @@ from pipeline.report.callfacts import CallFacts
 from pipeline.report.clips import Clip, data_uri
 from pipeline.report.comparison import kind_zh
 from pipeline.report.page import render
-from pipeline.report.terminal import DIRECTION_ZH, ROLE_ZH, SEVERITY_ZH, VERDICT_ZH, reason_zh
+from pipeline.report.terminal import DIRECTION_ZH, NOTE_ZH, ROLE_ZH, SEVERITY_ZH, VERDICT_ZH, reason_zh
 from pipeline.report.timeline import LEFT, ledger_lines, timeline
 from pipeline.report.words import Run, Span, runs
 
@@ -27,14 +27,6 @@ _ORDER = {"fail": 0, "uncertain": 1, "pass": 2, "not_applicable": 3}
 _SEVERITY_ORDER = {"fatal": 0, "major": 1, "minor": 2}
 KIND_ZH = {"confirm": "维持", "overturn": "改判", "appeal": "申诉", "ruling": "终裁"}
 PERSON_ZH = {"reviewer": "质检员", "agent": "坐席", "arbiter": "终裁人"}
-NOTE_ZH = {
-    "dual_mono": "双声道内容相同，按单声道处理",
-    "crosstalk": "声道间有串音",
-    "one_sided": "只有一方说话",
-    "agent_channel_contradicted": "随录参数的坐席声道与内容不符",
-    "agent_channel_unused": "随录参数写了坐席声道，但双方录在同一声道，无法采用；坐席与客户按内容区分",
-    "third_voice": "有第三人的声音",
-}
 RATE_RULE = "language.speech_rate"
 _FLAG_LEVELS, _FLAG_WIDTH = 3, 21.0
 

@@ -29,6 +29,14 @@ VERDICT_STYLE = {"pass": "green", "fail": "bold red", "uncertain": "yellow", "no
 SEVERITY_ZH = {"fatal": "一票否决", "major": "重要", "minor": "一般"}
 DIRECTION_ZH = {"inbound": "呼入", "outbound": "呼出"}
 ROLE_ZH = {"agent": "坐席", "customer": "客户"}
+NOTE_ZH = {
+    "dual_mono": "双声道内容相同，按单声道处理",
+    "crosstalk": "声道间有串音",
+    "one_sided": "只有一方说话",
+    "agent_channel_contradicted": "随录参数的坐席声道与内容不符",
+    "agent_channel_unused": "随录参数写了坐席声道，但双方录在同一声道，无法采用；坐席与客户按内容区分",
+    "third_voice": "有第三人的声音",
+}
 _ORDER = {"fail": 0, "uncertain": 1, "pass": 2, "not_applicable": 3}
 _SEVERITY_ORDER = {"fatal": 0, "major": 1, "minor": 2}
 
@@ -106,7 +114,9 @@ def call_form(
         What people decided, shown beside what the machine said.
     """
     decided = {each.rule_id: each for each in effective.verdicts} if effective else {}
-    parts: list[RenderableType] = [_head(score, effective), _verdict_table(verdicts, decided)]
+    parts: list[RenderableType] = [_head(score, effective)]
+    parts += [Text(f"录音提示：{NOTE_ZH.get(note, note)}", style="yellow") for note in score["notes"] or ()]
+    parts.append(_verdict_table(verdicts, decided))
     skipped = [v for v in verdicts if v["verdict"] == "not_applicable" and not _told(v, decided)]
     if skipped:
         why = "；".join(f"{v['name_zh']}（{reason_zh(v['reason'])}）" for v in skipped)

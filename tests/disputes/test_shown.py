@@ -13,7 +13,7 @@ from pipeline.disputes.archive import archive_rulebook
 from pipeline.disputes.effective import effective_scores
 from pipeline.disputes.sheet import sheet_rows
 from pipeline.results.store import Store
-from tests.disputes.dispute_builders import make_call, make_store, scored
+from tests.disputes.dispute_builders import make_call, make_hearing, make_store, scored
 
 LATE = "inbound.answered_in_time"
 
@@ -91,6 +91,12 @@ def test_a_rule_that_a_person_says_applies_is_in_the_table(store):
     form = zhijian(store, "show", "c1")
     place = next(i for i, line in enumerate(form.splitlines()) if "inbound.empathy" in line)
     assert "→ 不通过" in "".join(form.splitlines()[place - 1 : place + 2])
+
+
+def test_what_should_be_known_of_the_recording_is_said(tmp_path):
+    store = make_store(tmp_path / "r", [scored(hearing=make_hearing(notes=("agent_channel_unused",)))])
+    assert "录音提示：随录参数写了坐席声道" in zhijian(store, "show", "c1")
+    assert json.loads(zhijian(store, "show", "c1", "--json"))["score"]["notes"] == ["agent_channel_unused"]
 
 
 def test_codes_for_programs_are_not_shown(store):
