@@ -63,6 +63,23 @@ def new_audit(
     )
 
 
+@keys_app.command("bind-dispute", epilog="Example: zhijian keys bind-dispute results/")
+def bind_dispute_key(
+    results: Annotated[str, typer.Argument(metavar="RESULTS", help="Results folder.")],
+) -> None:
+    """Name the dispute key of some results: from then on no other one lifts their masks.
+
+    The key is the setting `dispute_key` (ZHIJIAN_DISPUTE_KEY). The first key that lifts masks is named
+    likewise, so do this before anybody else does.
+    """
+    from pipeline.privacy.disputekey import bind
+    from pipeline.results.store import Store
+    from pipeline.settings import load_settings
+
+    settings, _ = load_settings({"results": Store.open(results).place})
+    typer.echo(f"dispute key {bind(settings)} lifts the masks of {results}, and no other one")
+
+
 @keys_app.command(
     "rewrap",
     epilog="Example: zhijian keys rewrap recordings/ --identity my.key --recipient qa.pub",

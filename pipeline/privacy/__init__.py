@@ -6,12 +6,13 @@ notebook, review sheet); judging works on the unmasked words, and a span keeps i
 given" stays visible.
 
 Table of contents: `pipeline.privacy.lexicon` (data), `pipeline.privacy.numbers` (digits and checksums),
-`pipeline.privacy.masking` (one text, and turns in order), `pipeline.privacy.calls` (rows of a call,
-who may see them unmasked), `pipeline.privacy.cells`.
+`pipeline.privacy.masking` (one text, and turns in order), `pipeline.privacy.calls` (rows of a call),
+`pipeline.privacy.disputekey` (who may see them unmasked), `pipeline.privacy.cells`.
 """
 
-from pipeline.privacy.calls import CallMask, mask_fields, mask_record, may_unmask
+from pipeline.privacy.calls import CallMask, mask_fields, mask_record
 from pipeline.privacy.cells import safe_cell
+from pipeline.privacy.disputekey import may_unmask
 from pipeline.privacy.masking import Masked, Span, mask, mask_turns
 
 __all__ = [

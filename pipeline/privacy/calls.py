@@ -1,21 +1,18 @@
-"""Masks over everything that is shown of one call, and who may lift them.
+"""Masks over everything that is shown of one call.
 
-Table of contents: `CallMask`, `mask_fields`, `mask_record`, `may_unmask`.
+Table of contents: `CallMask`, `mask_fields`, `mask_record`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.privacy.digits import Group, digit_runs, may_hold_number
 from pipeline.privacy.lexicon import FEWEST_DIGITS
 from pipeline.privacy.masking import Masked, hidden, mask, mask_after, mask_in_order
 from pipeline.records import Turn
-
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
 
 _SAID = frozenset({"reason", "old_reason", "new_reason", "quote", "text", "spoken", "raw", "comment"})
 _REPEATED_DIGITS = 4
@@ -249,29 +246,3 @@ def _masked_value(label: str, value: Any) -> Any:
     text = str(value)
     masked = mask(label + text).text[len(label) :]
     return value if masked == text else masked
-
-
-def may_unmask(settings: Settings) -> bool:
-    """Whether the dispute key is at hand, so that masks may be lifted.
-
-    Parameters
-    ----------
-    settings : Settings
-        ``dispute_key``; the key itself is loaded, so a name alone lifts nothing.
-
-    Raises
-    ------
-    AccessRefusedError
-        If no dispute key is set.
-    KeyMaterialError
-        If it cannot be read.
-    """
-    from pipeline.errors import AccessRefusedError
-    from pipeline.vault.providers import key_provider
-
-    if not settings.dispute_key:
-        raise AccessRefusedError(
-            "unmasked numbers need the dispute key; set `dispute_key` to the place where it is kept"
-        )
-    key_provider(settings.dispute_key).check()
-    return True

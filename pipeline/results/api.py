@@ -179,7 +179,7 @@ class Look:
         if not self.unmasked:
             return
         try:
-            may_unmask(load_settings()[0])
+            may_unmask(load_settings({"results": self.store.place})[0])
         except KeyMaterialError as error:
             self.refused(error, call_id)
             raise

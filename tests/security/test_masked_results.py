@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -201,7 +202,9 @@ def test_sql_has_no_unmasked_way_around(results, tmp_path):
     for column in SAID["turns"]:
         with pytest.raises(Exception, match="not found"):
             sql.sql(f"SELECT {column} FROM _turns")
-    joined = "SELECT list_aggregate(list_transform(words, lambda w: w.text), 'string_agg', '') AS t FROM turns"
+    joined = (
+        "SELECT list_aggregate(list_transform(words, lambda w: w.text), 'string_agg', '') AS t FROM turns"
+    )
     assert not holds(text_of(sql.execute(joined).df()))
     assert sql.execute("SELECT count(*) FROM turns WHERE text LIKE '%13800138000%'").fetchone() == (0,)
     assert sql.execute("SELECT count(*) FROM latest_turns WHERE text LIKE '我手机%'").fetchone() == (1,)
@@ -274,3 +277,45 @@ def test_a_reason_for_a_new_version_is_stored_masked(results):
     """The column needs no key, so nothing personal may ever lie in it."""
     reasons = Store.open(results).read("scores", columns=["reason"], latest=False)["reason"].to_pylist()
     assert "客户***********来电申诉" in reasons
+
+
+@pytest.fixture
+def fresh(filled, tmp_path, dispute):
+    """Results of one's own, not bound to any dispute key yet."""
+    shutil.copytree(dispute, tmp_path / "r", ignore=shutil.ignore_patterns("_keys"))
+    return tmp_path / "r"
+
+
+def test_no_other_key_lifts_the_masks(fresh, filled, tmp_path, monkeypatch):
+    bound = CliRunner().invoke(app, ["keys", "bind-dispute", str(fresh)])
+    assert bound.exit_code == 0, bound.output
+    new_secret(tmp_path / "own.key")
+    own, transcript = f"file:{tmp_path / 'own.key'}", f"file:{filled / 'transcript.key'}"
+    for place, said in ((own, "another dispute key"), (transcript, "is the transcript key")):
+        monkeypatch.setenv("ZHIJIAN_DISPUTE_KEY", place)
+        with pytest.raises(AccessRefusedError, match=said):
+            load("turns", fresh, unmasked=True)
+    monkeypatch.setenv("ZHIJIAN_DISPUTE_KEY", own)
+    again = CliRunner().invoke(app, ["keys", "bind-dispute", str(fresh)])
+    assert isinstance(again.exception, AccessRefusedError)
+    monkeypatch.setenv("ZHIJIAN_DISPUTE_KEY", f"file:{filled / 'dispute.key'}")
+    assert ID in holds(text_of(load("turns", fresh, unmasked=True)))
+    assert audited(tmp_path, "dispute key") == ["bind"]
+    (fresh / "_keys" / "dispute.json").write_text("{}")
+    with pytest.raises(AccessRefusedError, match="another dispute key"):
+        load("turns", fresh, unmasked=True)
+
+
+def test_the_first_key_is_theirs(fresh, tmp_path, monkeypatch):
+    load("turns", fresh, unmasked=True)
+    assert audited(tmp_path, "dispute key") == ["bind"]
+    new_secret(tmp_path / "own.key")
+    monkeypatch.setenv("ZHIJIAN_DISPUTE_KEY", f"file:{tmp_path / 'own.key'}")
+    with pytest.raises(AccessRefusedError, match="another dispute key"):
+        call("c1", fresh, unmasked=True)
+
+
+def test_where_none_can_be_named_no_mask_is_lifted(fresh):
+    (fresh / "_keys").write_text("in the way")
+    with pytest.raises(AccessRefusedError, match="bind-dispute"):
+        load("turns", fresh, unmasked=True)
