@@ -125,42 +125,76 @@ def test_an_altered_plan_is_refused(archive, tmp_path):
     assert "new" in names(archive)
 
 
-class StopError(Exception):
-    pass
+KILLER = """
+import os, shutil, signal, sys
+from datetime import date
+from pathlib import Path
+from pipeline.results.store import Store
+from pipeline.retention import run_retention
+from pipeline.settings import Settings
+
+saved, root = Path(sys.argv[1]), Path(sys.argv[2])
+
+def delete(place, stop):
+    steps = iter(range(1, stop + 1))
+
+    def step(name):
+        if next(steps) == stop:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    settings = Settings(results=str(place / "results"), recordings=str(place / "recordings"),
+                        audit_key=saved / "audit.key", audit=place / "log")
+    run_retention(settings, apply=False, today=date(2029, 6, 1))
+    run_retention(settings, apply=True, today=date(2029, 6, 1), step=step)
+
+for stop in range(1, 1000):
+    place = root / f"killed{stop}"
+    shutil.copytree(saved, place, ignore=shutil.ignore_patterns("audit.key"))
+    child = os.fork()  # before any thread is started here
+    if not child:
+        delete(place, stop)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if not os.WIFSIGNALED(status):
+        print(stop - 1, os.waitstatus_to_exitcode(status))
+        break
+"""
 
 
-def test_stopped_at_any_step_it_goes_on_and_ends_the_same(archive, tmp_path):
+def test_killed_at_any_step_it_goes_on_and_ends_the_same(archive, tmp_path):
+    """A real SIGKILL at every step: nothing is tidied up that an exception would still tidy."""
     import shutil
+    import subprocess
+    import sys
+
+    from pipeline.audit.keys import load_audit_key
 
     saved = tmp_path / "saved"
     for part in ("results", "recordings", "log"):
         shutil.copytree(tmp_path / part, saved / part)
-    steps: list[str] = []
-    run_retention(archive, apply=False, today=TODAY)
-    run_retention(archive, apply=True, today=TODAY, step=steps.append)
-    assert len(steps) > 10
-    for stop in range(len(steps)):
-        for part in ("results", "recordings", "log"):
-            shutil.rmtree(tmp_path / part)
-            shutil.copytree(saved / part, tmp_path / part)
-        run_retention(archive, apply=False, today=TODAY)
-        left = iter(range(stop, -1, -1))
-
-        def halt(name, left=left):
-            if next(left) == 0:
-                raise StopError(name)
-
-        with pytest.raises(StopError):
-            run_retention(archive, apply=True, today=TODAY, step=halt)
-        present = set(load("scores", archive.results).call_id)
-        assert present >= {"new", "complaint", "held"}, steps[stop]
-        run_retention(archive, apply=True, today=TODAY)
-        assert names(archive) == {"new", "complaint", "held", "stranger"}, steps[stop]
-        assert set(load("scores", archive.results).call_id) == {"new", "complaint", "held"}, steps[stop]
-        assert "old" in [r.get("call_id") for r in events(archive) if r["event"] == "delete"]
-    from pipeline.audit.keys import load_audit_key
-
-    assert verify_audit(tmp_path / "log", [load_audit_key(tmp_path / "audit.key")]).problem is None
+    shutil.copy(tmp_path / "audit.key", saved / "audit.key")
+    command = [sys.executable, "-c", KILLER, str(saved), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    steps, ended = map(int, done.stdout.split())
+    assert ended == 0, done.stderr
+    assert steps > 10
+    for stop in range(1, steps + 1):
+        place = tmp_path / f"killed{stop}"
+        settings = archive.model_copy(
+            update={
+                "results": str(place / "results"),
+                "recordings": str(place / "recordings"),
+                "audit": place / "log",
+            }
+        )
+        assert set(load("scores", settings.results).call_id) >= {"new", "complaint", "held"}, stop
+        run_retention(settings, apply=True, today=TODAY)
+        assert names(settings) == {"new", "complaint", "held", "stranger"}, stop
+        assert set(load("scores", settings.results).call_id) == {"new", "complaint", "held"}, stop
+        assert "old" in [r.get("call_id") for r in events(settings) if r["event"] == "delete"]
+        key = load_audit_key(tmp_path / "audit.key")
+        assert verify_audit(place / "log", [key]).problem is None, stop
 
 
 def test_holds_are_placed_lasting_and_lifted(archive, tmp_path):
