@@ -116,7 +116,7 @@ def opening(
     who : str, optional
         The person, if another than the login.
     why : str
-        In a few words; no personal data of customers.
+        In a few words; no personal data of customers (numbers are masked before they are written).
 
     Raises
     ------
@@ -169,7 +169,7 @@ def record_opening(
         raise InputError(f"{what!r} is nothing that is opened; expected one of: {', '.join(THINGS)}")
     common: dict[str, Any] = {"event": "open", "what": what, "purpose": purpose, **_who(who)}
     if why:
-        common["why"] = why[:_MAX_TEXT]
+        common["why"] = _masked(why)
     if isinstance(call_ids, str):
         events = [{**common, "call_id": call_ids}]
     elif len(call_ids) > _MAX_LISTED:
@@ -219,6 +219,8 @@ def record_event(
         JSON values; None is left out. No transcript text, no personal data.
     """
     body = {"event": event, **_who(who), **{k: v for k, v in details.items() if v is not None}}
+    if isinstance(body.get("why"), str):
+        body["why"] = _masked(body["why"])
     if call_id is not None:
         body["call_id"] = call_id
     _log(at).append([body])
@@ -251,6 +253,13 @@ def _login() -> tuple[str, str]:
 def _who(who: str | None) -> dict[str, str]:
     login, host = _login()
     return {"who": (who or login)[:_MAX_TEXT], "login": login, "host": host}
+
+
+def _masked(why: str) -> str:
+    """What a person typed, without numbers of customers: the log is kept for years and read without keys."""
+    from pipeline.privacy import mask
+
+    return mask(why[:_MAX_TEXT]).text
 
 
 def _writable(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from pipeline.audit import audit_place, record_event
 from pipeline.callrecords import call_id_problem
 from pipeline.errors import InputError, ResultsError
 from pipeline.judging.calendar_cn import CHINA
+from pipeline.privacy import mask
 from pipeline.retention.state import list_names, read_json, write_json
 from pipeline.settings import load_settings
 
@@ -55,7 +56,7 @@ def place_hold(
         If the call id cannot be one, or reason or person is missing.
     """
     _checked(call_id, why, who)
-    hold = Hold(call_id, why.strip(), who.strip(), datetime.now(UTC), until)
+    hold = Hold(call_id, mask(why.strip()).text, who.strip(), datetime.now(UTC), until)
     day = until.isoformat() if until else None
     _write(
         results,
@@ -77,6 +78,7 @@ def release_hold(results: str | os.PathLike[str], call_id: str, *, why: str, who
     _checked(call_id, why, who)
     if call_id not in holds(results):
         raise InputError(f"call {call_id} is not on hold; nothing was released")
+    why = mask(why).text
     _write(results, {"release": call_id, "why": why, "who": who, "at": datetime.now(UTC).isoformat()})
     place = audit_place(load_settings()[0], results=results)
     record_event("release", at=place, call_id=call_id, who=who, why=why)

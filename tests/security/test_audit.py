@@ -344,3 +344,10 @@ def test_where_openings_are_recorded(tmp_path, monkeypatch):
 def test_no_log_is_an_error_not_a_pass(tmp_path):
     with pytest.raises(AuditError, match="holds no audit log"):
         verify_audit(tmp_path, [KEY])
+
+
+def test_what_a_person_typed_is_written_without_numbers(place):
+    record_opening("c1", at=place, purpose="review", why="客户13800138000来电")
+    record_event("hold", at=place, call_id="c1", why="保单号后六位380215")
+    found = [record["why"] for record in records(place.folder) if "why" in record]
+    assert found == ["客户***********来电", "保单号后六位******"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from builders import zhijian
@@ -369,3 +370,11 @@ def test_the_request_to_prefect_is_one_that_prefect_knows(monkeypatch):
     known = FlowRunFilter.model_validate(asked[0]["flow_runs"])
     assert known.end_time.before_.isoformat().startswith("2028-12-03")
     assert [kind.value for kind in known.state.type.any_] == ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
+
+
+def test_a_reason_for_a_hold_is_kept_without_numbers(archive):
+    place_hold(archive.results, "new", why="客户13800138000申诉", who="li.lei")
+    release_hold(archive.results, "new", why="客户13800138000撤诉", who="li.lei")
+    kept = [path.read_bytes() for path in Path(archive.results).rglob("*.json")]
+    kept += [path.read_bytes() for path in archive.audit.iterdir()]
+    assert not any(b"13800138000" in content for content in kept)
