@@ -8,16 +8,17 @@ data, ``lexicons/acoustic.toml``, so that a change of them judges stored calls a
 An answer holds for a phrase set only while the set can still be said in the way that was asked about:
 a wording that was struck out takes its answers with it.
 
-Table of contents: `Opinion`, `AcousticModel`, `read_acoustic`, `Answers`, `can_say`, `hit_of`.
+Table of contents: `Opinion`, `WORDS`, `AcousticModel`, `read_acoustic`, `Answers`, `can_say`, `hit_of`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.judging.calibration import Decision
 from pipeline.judging.phrases import Hit, Transcript, find
 from pipeline.judging.tomlread import Source
 from pipeline.judging.transcript import MatchModel
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline.judging.lexicon import PhraseSet
 
 Opinion = Literal["present", "absent", "unsure"]
+WORDS: Mapping[Decision, float] = {"hit": 1.0, "near": 0.5, "miss": 0.0}
+"""What the words alone decide, as the model weighs it."""
 # How much of the shorter of two spans must be common for them to be about one place.
 _SAME_PLACE = 0.5
 _EDGE_S = 0.02
@@ -45,26 +48,40 @@ class AcousticModel:
         Hits surer than this are not asked about and not overruled.
     ask_alike : float
         Where no hit is, how much a place must sound like one of the standard's sentences to be asked about.
+    ask_nearly : float
+        ... and how much like one of a set's wordings.
+    ask_doubt : float
+        Of both kinds only places where some word is no more probable than one minus this.
     ask_most : int
-        Most such places a phrase set and call.
-    bias, c_rel, logprob, alike : float
-        Of the logistic model; the three weights belong to the fields of `PhraseEvidence`.
+        Most such places of either kind a phrase set and call.
+    bias, c_rel, logprob, alike, words : float
+        Of the logistic model; three weights belong to the fields of `PhraseEvidence`, the last to what
+        the words alone decide (`WORDS`).
     present, absent : float
         Probability from which the phrase was said, and below which it was not.
     """
 
     ask_below: float = 0.9
     ask_alike: float = 0.6
+    ask_nearly: float = 1.0
+    ask_doubt: float = 0.0
     ask_most: int = 2
     bias: float = 0.0
     c_rel: float = 0.0
     logprob: float = 0.0
     alike: float = 0.0
+    words: float = 0.0
     present: float = 1.0
     absent: float = 0.0
 
-    def probability(self, answer: PhraseEvidence) -> float:
+    def probability(self, answer: PhraseEvidence, decided: Decision = "miss") -> float:
         """Probability, in (0, 1), that the phrase was said.
+
+        Parameters
+        ----------
+        answer : PhraseEvidence
+        decided : {"hit", "near", "miss"}
+            What the words alone decide at the place.
 
         Examples
         --------
@@ -74,12 +91,12 @@ class AcousticModel:
         0.5
         """
         total = self.bias + self.c_rel * answer.c_rel + self.logprob * answer.logprob
-        total += self.alike * answer.alike
+        total += self.alike * answer.alike + self.words * WORDS[decided]
         return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, total))))
 
-    def opinion(self, answer: PhraseEvidence) -> Opinion:
+    def opinion(self, answer: PhraseEvidence, decided: Decision = "miss") -> Opinion:
         """Whether an answer says that the phrase is there, that it is not, or neither."""
-        probability = self.probability(answer)
+        probability = self.probability(answer, decided)
         if probability >= self.present:
             return "present"
         return "absent" if probability < self.absent else "unsure"
@@ -92,11 +109,14 @@ def read_acoustic(source: Source) -> AcousticModel:
     model = AcousticModel(
         ask_below=ask.number("below", low=0.0, high=1.0),
         ask_alike=ask.number("sounds_alike", low=0.0, high=1.0),
+        ask_nearly=ask.number("sounds_nearly", 1.0, low=0.0, high=1.0),
+        ask_doubt=ask.number("doubt", 0.0, low=0.0, high=1.0),
         ask_most=int(ask.number("most", low=0, high=20)),
         bias=weights.number("bias", low=-100, high=100),
         c_rel=weights.number("c_rel", low=-100, high=100),
         logprob=weights.number("logprob", low=-100, high=100),
         alike=weights.number("alike", low=-100, high=100),
+        words=weights.number("words", 0.0, low=-100, high=100),
         present=limits.number("present", low=0.0, high=1.0),
         absent=limits.number("absent", low=0.0, high=1.0),
     )

@@ -54,6 +54,8 @@ class PhraseSet:
         Hits that are denied, or put in somebody else's mouth, are dropped.
     near : {"unsure", "ignore"}
         What a near miss means: doubt, or nothing.
+    own_number : bool
+        The number in it is the agent's own, which the call record knows.
     """
 
     id: str
@@ -63,6 +65,7 @@ class PhraseSet:
     unless: tuple[Wording, ...] = ()
     guard: tuple[str, ...] = GUARDS
     near: str = "unsure"
+    own_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,7 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
                 unless=tuple(_compiled(entry, "unless", lists, exception)),
                 guard=_guard(entry),
                 near=entry.choice("near", NEAR_POLICIES, "unsure"),
+                own_number=entry.flag("own_number"),
             )
             entry.text("note", "")
             entry.text("source", "")

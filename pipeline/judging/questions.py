@@ -11,7 +11,9 @@ Asked are, for every phrase set of the rulebook:
 
 - hits that are not sure, near misses included: was it really this phrase?
 - for the standard's own sentences, which are due somewhere: the places that sound most like them in turns
-  where they were not surely heard.
+  where they were not surely heard, and those that sound nearly like one of the wordings that say the same
+  (`pipeline.judging.nearly`), as far as the recogniser doubted its words there;
+- for the agent's number: 工号 with something after it that is no number, if the call record knows the number.
 
 Conventions
 -----------
@@ -24,8 +26,8 @@ Table of contents: `questions`, `questions_about`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations, islice, product
+from dataclasses import dataclass, replace
+from itertools import combinations, islice, product, zip_longest
 
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
@@ -33,18 +35,21 @@ from rapidfuzz.distance import Indel
 from pipeline.judging.case import Case
 from pipeline.judging.lexicon import Lexicon, PhraseSet
 from pipeline.judging.matching import BREAK, Alignment
+from pipeline.judging.nearly import Near, heads_of_number, near_places
 from pipeline.judging.phonetics import Sounds
 from pipeline.judging.phrases import Pattern, sighted
 from pipeline.judging.wordings import Found, Wording
 from pipeline.records import ROLES, CallRecord, Hearing, PhraseQuestion, Role, Turn
 
 # A stretch to listen to: a whole turn, or of a long one so much before and after the place.
-_WHOLE_TURN_S = 12.0
-_BEFORE_S, _AFTER_S, _AIR_S = 6.0, 1.0, 0.2
+_WHOLE_TURN_S = 8.0
+_BEFORE_S, _AFTER_S, _AIR_S = 4.0, 1.0, 0.2
 # Spellings asked at one place.
 _SPELLINGS = 3
 # Shortest sentence, in characters that carry meaning, that is looked for where nothing was found.
 _LEAST_CHARS = 4
+# From this likeness a sentence is asked about though the recogniser was sure of its words.
+_VERY_ALIKE = 0.8
 # Most characters of a hit by sound that are written anew, and ways to do so that are tried.
 _RESPELLED, _TRIES = 4, 64
 
@@ -114,14 +119,32 @@ def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
                     open_.append(_Place(aligned.start, aligned.end, confidence, spellings))
         if phrase.near == "unsure":
             open_.extend(_alike(case, phrase, role, sure))
+    if phrase.say and phrase.near == "unsure" and role == "agent":
+        open_.extend(_nearly(case, phrase, role, sure))
+        open_.extend(_numbered(case, phrase, role, sure))
     kept: list[_Place] = []
-    for place in sorted(open_, key=lambda one: (-one.alike, one.start, one.end, one.spellings)):
-        if not place.spellings:
-            continue
+    for place in _gathered(open_):
         taken = [*sure, *((other.start, other.end) for other in kept)]
         if not any(place.start < end and start < place.end for start, end in taken):
             kept.append(place)
     return kept
+
+
+def _gathered(places: Iterable[_Place]) -> list[_Place]:
+    """The likeliest places first, one for each stretch with all that may have been said there."""
+    by_stretch: dict[tuple[int, int], _Place] = {}
+    for place in sorted(places, key=lambda one: (-one.alike, one.start, one.end, one.spellings)):
+        if place.spellings:
+            stretch = place.start, place.end
+            known = by_stretch.get(stretch)
+            if known is None:
+                by_stretch[stretch] = place
+            else:
+                # One of each source in turn, so that no source crowds out the others.
+                pairs = zip_longest(known.spellings, place.spellings)
+                mixed = dict.fromkeys(text for pair in pairs for text in pair if text)
+                by_stretch[stretch] = replace(known, spellings=tuple(mixed))
+    return list(by_stretch.values())
 
 
 def _worded(case: Case, phrase: PhraseSet, role: Role) -> Iterator[tuple[Found, Wording]]:
@@ -201,7 +224,8 @@ def _alike(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, 
             first = begin + aligned.dest_start // 2
             last = begin + (aligned.dest_end - 1) // 2
             start, end = call.coarse_at[first], call.coarse_at[last] + 1
-            found.append(_Place(start, end, aligned.score / 100, (text,)))
+            if aligned.score >= 100 * _VERY_ALIKE or _doubt(case, start, end) >= limits.ask_doubt:
+                found.append(_Place(start, end, aligned.score / 100, (text,)))
     found.sort(key=lambda one: (-one.alike, -len(one.spellings[0]), one.start, one.spellings))
     kept: list[_Place] = []
     for place in found:
@@ -209,6 +233,60 @@ def _alike(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, 
             kept.append(place)
     # Unlike hits these are guesses: no surer than the least sure hit.
     yield from (_Place(p.start, p.end, p.alike - 1.0, p.spellings) for p in kept[: limits.ask_most])
+
+
+def _nearly(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, int]]) -> Iterator[_Place]:
+    """Where one word of a wording may have been misheard, in turns that do not surely hold it."""
+    call, index, limits = case.transcript, case.sound_index, case.lexicon.acoustic
+    held = {call.place(start)[0] for start, _ in sure}
+    within = {number for number in index.of_role[role] if call.place(index.begins[number])[0] not in held}
+
+    def doubted(start: int, end: int) -> bool:
+        return _doubt(case, start, end) >= limits.ask_doubt
+
+    found = [
+        near
+        for wording in phrase.like
+        for near in near_places(wording, index, within, alike=limits.ask_nearly, worth=doubted)
+    ]
+    found.sort(key=lambda near: (-near.alike, -len(near.text), near.start, near.text))
+    kept: list[Near] = []
+    for near in found:
+        if all(near.end <= other.start or other.end <= near.start for other in kept):
+            kept.append(near)
+    for near in kept[: limits.ask_most]:
+        texts = [one.text for one in found if (one.start, one.end) == (near.start, near.end)]
+        yield _Place(near.start, near.end, near.alike - 1.0, tuple(dict.fromkeys(texts)))
+
+
+def _doubt(case: Case, start: int, end: int) -> float:
+    """How little the recogniser trusted the least sure word at a place of one turn, in [0, 1]."""
+    call = case.transcript
+    turn, first = call.place(start)
+    return max(call.doubt(turn, at, at + 1) for at in range(first, first + end - start))
+
+
+def _numbered(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, int]]) -> Iterator[_Place]:
+    """Where the agent's own number of the call record may have been said: 工号 and something after it.
+
+    Unlike what was heard in a slot, which is a guess, the record's number is worth asking for.
+    """
+    own = case.call.agent_id or ""
+    if not (phrase.own_number and own.isascii() and own.isdigit() and len(own) > 1):
+        return
+    index = case.sound_index
+    spoken = "".join("零一二三四五六七八九"[int(digit)] for digit in own)
+    for head in heads_of_number([wording.source for wording in phrase.like]):
+        coded = head.translate(index.codes)
+        for number in sorted(index.of_role[role]):
+            at = index.coded[number].find(coded)
+            if at < 0:
+                continue
+            start = index.begins[number] + at
+            end = min(start + len(head) + len(spoken), index.begins[number] + len(index.coded[number]))
+            if not any(start < other_end and begin < end for begin, other_end in sure):
+                said = (head + spoken, head + spoken.replace("一", "幺"))
+                yield _Place(start, end, -1.0, tuple(dict.fromkeys(said)))
 
 
 def _sentences(phrase: PhraseSet) -> list[tuple[str, str]]:

@@ -166,5 +166,5 @@ def test_numbers_are_asked_in_characters_and_in_digits(text, forms):
 
 def test_probability_rises_with_every_feature():
     model = BOOK.lexicon.acoustic
-    assert min(model.c_rel, model.logprob, model.alike) > 0
+    assert min(model.c_rel, model.logprob, model.words) > 0
     assert AcousticModel().opinion(answer("x", "y", 9.0)) == "unsure"

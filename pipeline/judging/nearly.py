@@ -1,0 +1,271 @@
+"""Places that sound nearly like a wording: where one word of it was misheard.
+
+Goal
+----
+Wordings are found by exact sound (`pipeline.judging.wordings`), since two syllables of a hundred short
+wordings would otherwise be found everywhere. So 打扰您了 that was written 达教您了 is lost. Whether it was
+said is for the audio to tell (`pipeline.judging.questions`); this module only proposes the place and how
+the wording reads there.
+
+How
+---
+Every literal stretch of a wording may differ in one syllable, or lack one. That is still a regular
+expression over sound codes; what it finds is aligned with the wording's parts, and told from chance by its
+cost a syllable (`pipeline.judging.phonetics`). What stands in a gap stays as it was heard.
+
+Table of contents: `Near`, `NearWording`, `near_wording`, `near_places`, `heads_of_number`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from pipeline.judging.matching import BREAK
+from pipeline.judging.patterns import bare, read_aloud
+from pipeline.judging.phonetics import UNIT, Sounds
+from pipeline.judging.wordings import SoundIndex, Wording, sound_codes
+
+# Fewest syllables that carry meaning in a wording that one of them may be missing from.
+_LEAST = 3
+# ... and how much of it may be gaps.
+_MOST_FREE = 0.5
+# What all errors together may cost.
+_MOST_COST = 2 * UNIT
+# What one missing or added syllable costs; what a syllable that was said is worth against costs.
+_MISSED, _WORTH = UNIT, 0.25
+_GAP = re.compile(r"\{gap:(\d+)(?:-(\d+))?\}")
+
+
+class Near(NamedTuple):
+    """A stretch of the stream, how alike it is in [0, 1], and what the wording reads there."""
+
+    start: int
+    end: int
+    alike: float
+    text: str
+
+
+class _Fit(NamedTuple):
+    """One way to align a wording with a text up to some character; ``same`` counts equal characters."""
+
+    cost: int
+    weight: int
+    same: int
+    text: str
+
+    @property
+    def rank(self) -> tuple[float, int, str]:
+        """Less is better; of what sounds alike (您 and 你) the one that was written."""
+        return self.cost - _WORTH * self.weight, -self.same, self.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Either:
+    ways: tuple[_Row, ...]
+    may_miss: bool
+
+
+_Row = tuple["str | _Free | _Either", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NearWording:
+    """A wording that forgives; make it with `near_wording`."""
+
+    row: _Row
+    relaxed: re.Pattern[str]
+
+
+@lru_cache(maxsize=8192)
+def near_wording(source: str, sounds: Sounds) -> NearWording | None:
+    """Let a wording forgive; None where it has slots other than gaps.
+
+    Examples
+    --------
+    >>> from pipeline.judging.transcript import load_model
+    >>> near_wording("工号{digits}", load_model().sounds) is None
+    True
+    """
+    if "{" in _GAP.sub("", source):
+        return None
+    row, at = _row_of(source, 0)
+    assert at == len(source), f"{source!r} was not read to its end"
+    return NearWording(row, re.compile(_relaxed(row, sounds)))
+
+
+def _row_of(source: str, at: int) -> tuple[_Row, int]:
+    """Parts from a place to the end of its alternative; the wording is known to be well formed."""
+    row: list[str | _Free | _Either] = []
+    while at < len(source) and source[at] not in "|)]":
+        if source[at] in "([":
+            ways, may_miss = [], source[at] == "["
+            while source[at] not in ")]":
+                way, at = _row_of(source, at + 1)
+                ways.append(way)
+            row.append(_Either(tuple(ways), may_miss))
+            at += 1
+        elif found := _GAP.match(source, at):
+            row.append(_Free(int(found[1]), int(found[2] or found[1])))
+            at = found.end()
+        else:
+            end = at
+            while end < len(source) and source[end] not in "([{|)]":
+                end += 1
+            row.append(bare(read_aloud(source[at:end])))
+            at = end
+    return tuple(row), at
+
+
+def _relaxed(row: _Row, sounds: Sounds) -> str:
+    parts = []
+    for part in row:
+        if isinstance(part, str):
+            parts.append(_one_wrong([re.escape(code) for code in part.translate(sound_codes(sounds))]))
+        elif isinstance(part, _Free):
+            parts.append(f".{{{part.least},{part.most}}}?")
+        else:
+            ways = [_relaxed(way, sounds) for way in part.ways]
+            if all(len(way) == 1 and isinstance(way[0], str) and len(way[0]) == 1 for way in part.ways):
+                ways.append(".")  # one of some single syllables may be misheard, too
+            parts.append(f"(?:{'|'.join(ways)}){'?' if part.may_miss else ''}")
+    return "".join(parts)
+
+
+def _one_wrong(codes: Sequence[str]) -> str:
+    if len(codes) < 2:
+        return "".join(codes)
+    ways = ["".join(codes)]
+    ways += ["".join([*codes[:at], ".?", *codes[at + 1 :]]) for at in range(len(codes))]
+    return f"(?:{'|'.join(ways)})"
+
+
+def near_places(
+    wording: Wording,
+    index: SoundIndex,
+    within: Collection[int],
+    *,
+    alike: float,
+    worth: Callable[[int, int], bool] = lambda start, end: True,
+) -> Iterator[Near]:
+    """Places of one wording in these segments that are at least so much alike, the same sound left out.
+
+    ``worth`` tells of a stretch whether it is worth a closer look.
+    """
+    sounds = index.call.model.sounds
+    loose = near_wording(wording.source, sounds)
+    if loose is None:
+        return
+    coded, at = BREAK.join(index.coded), 0
+    while (match := loose.relaxed.search(coded, at)) is not None:
+        at = match.start() + 1
+        number = bisect_right(index.begins, match.start()) - 1
+        begin, text = index.begins[number], index.segments[number]
+        if number not in within:
+            at = begin + len(text)
+            continue
+        if not worth(*match.span()):
+            continue
+        best = _aligned(loose.row, text, match.start() - begin, match.end() - begin, sounds)
+        if best is None:
+            continue
+        end, fit = best
+        if not fit.cost:
+            at = max(at, begin + end)  # it is the wording itself; nothing in it is another one
+            continue
+        free = len(fit.text) * UNIT - fit.weight
+        if fit.weight < _LEAST * UNIT or free > _MOST_FREE * fit.weight:
+            continue
+        share = round(1.0 - fit.cost / fit.weight, 4)
+        if share >= alike:
+            yield Near(match.start(), begin + end, share, fit.text)
+
+
+def _aligned(row: _Row, text: str, start: int, end: int, sounds: Sounds) -> tuple[int, _Fit] | None:
+    """Align with what matched, one more character at its end."""
+    fits = _row_fits(row, text[: end + 1], {start: _Fit(0, 0, 0, "")}, sounds)
+    return min(fits.items(), key=lambda one: (one[1].rank, one[0]), default=None)
+
+
+def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], sounds: Sounds) -> dict[int, _Fit]:
+    for part in row:
+        after: dict[int, _Fit] = {}
+        for at, fit in begun.items():
+            if fit.cost > _MOST_COST:
+                continue
+            if isinstance(part, str):
+                weight = fit.weight + sum(map(sounds.delete_cost, part))
+                for end, cost in _literal_costs(part, text, at, sounds):
+                    same = fit.same + sum(a == b for a, b in zip(part, text[at:end], strict=False))
+                    _keep(after, end, _Fit(fit.cost + cost, weight, same, fit.text + part))
+            elif isinstance(part, _Free):
+                for end in range(at + part.least, min(at + part.most, len(text)) + 1):
+                    _keep(after, end, fit._replace(text=fit.text + text[at:end]))
+            else:
+                if part.may_miss:
+                    _keep(after, at, fit)
+                for way in part.ways:
+                    for end, one in _row_fits(way, text, {at: fit}, sounds).items():
+                        _keep(after, end, one)
+        begun = after
+        if not begun:
+            break
+    return begun
+
+
+def _keep(fits: dict[int, _Fit], end: int, fit: _Fit) -> None:
+    known = fits.get(end)
+    if known is None or fit.rank < known.rank:
+        fits[end] = fit
+
+
+def _literal_costs(said: str, text: str, at: int, sounds: Sounds) -> Iterator[tuple[int, int]]:
+    """Ends and costs of hearing a literal stretch from a place, at most one syllable lost or added."""
+    size = len(said)
+    costs = [sounds.row(char) for char in said]
+    if at + size <= len(text):
+        yield at + size, sum(row[text[at + place]] for place, row in enumerate(costs))
+    if size < 2:
+        return
+    if at + size - 1 <= len(text):
+        yield (
+            at + size - 1,
+            min(
+                _MISSED
+                + sum(
+                    row[text[at + place - (place > lost)]] for place, row in enumerate(costs) if place != lost
+                )
+                for lost in range(size)
+            ),
+        )
+
+
+def heads_of_number(sources: Sequence[str]) -> list[str]:
+    """What stands right before the number in wordings that end with a number, the longest first.
+
+    Examples
+    --------
+    >>> heads_of_number(["(工号|工后)[是|为]{digits:2-10}", "我是{digits}号"])
+    ['工号', '工后']
+    """
+    heads: dict[str, None] = {}
+    for source in sources:
+        before, found, after = source.partition("{digits")
+        if found and before and "{" not in before and not after.partition("}")[2]:
+            row, _ = _row_of(before, 0)
+            first = row[0]
+            ways = first.ways if isinstance(first, _Either) else ((first,),)
+            for way in ways:
+                if len(way) == 1 and isinstance(way[0], str) and len(way[0]) > 1:
+                    heads[way[0]] = None
+    return sorted(heads, key=len, reverse=True)
