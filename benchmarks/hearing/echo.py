@@ -61,11 +61,5 @@ def echoed(call: TrueCall, lanes: Lanes, data: Conversation) -> Hearing:
         for r in ROLES
     }
     turns = turns_of(said, spans, limits=data.turns)
-    events = interruptions(
-        turns,
-        limits=data.interruption,
-        backchannel=data.backchannel,
-        activity=spans,
-        mixed=lanes.layout == "mono",
-    )
+    events = interruptions(turns, limits=data.interruption, backchannel=data.backchannel, activity=spans)
     return Hearing("", call.duration_s, lanes.layout, turns, events=events)

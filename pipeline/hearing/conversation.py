@@ -36,19 +36,10 @@ class TurnLimits:
 
 @dataclass(frozen=True, slots=True)
 class InterruptionLimits:
-    """What makes cutting in an interruption (抢话).
-
-    Attributes
-    ----------
-    held_s, kept_s : float
-        How long the one must have been speaking, and the other then speaks.
-    overlap_s, mixed_overlap_s : float
-        How long both must be heard at once, on two channels and on a mixed line.
-    """
+    """What makes cutting in an interruption (抢话)."""
 
     held_s: float
     overlap_s: float
-    mixed_overlap_s: float
     kept_s: float
 
 

@@ -293,13 +293,7 @@ def _events(
     events = [Event("hold", a, b, None, "announcement") for a, b in lanes.announced]
     heard = {role: side.spans for role, side in sides.items()}
     events.extend(
-        interruptions(
-            turns,
-            limits=data.interruption,
-            backchannel=data.backchannel,
-            activity=heard,
-            mixed=lanes.layout == "mono",
-        )
+        interruptions(turns, limits=data.interruption, backchannel=data.backchannel, activity=heard)
     )
     for role, side in sides.items():
         if lanes.layout == "mono" and role != "agent":

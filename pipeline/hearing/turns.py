@@ -197,7 +197,6 @@ def interruptions(
     limits: InterruptionLimits,
     backchannel: Backchannels,
     activity: Mapping[Role, Sequence[Span]] | None = None,
-    mixed: bool = False,
 ) -> tuple[Event, ...]:
     """Who cut in on whom (抢话).
 
@@ -211,8 +210,6 @@ def interruptions(
     activity : mapping of role to spans, optional
         When each side is heard. Given, both must be heard at once for ``overlap_s``: turns also overlap where
         a syllable in the midst of one voice was taken for the other.
-    mixed : bool
-        Whether both are on one line: ``mixed_overlap_s`` holds.
 
     Returns
     -------
@@ -225,14 +222,13 @@ def interruptions(
 
     Examples
     --------
-    >>> rules = InterruptionLimits(held_s=1.0, overlap_s=0.4, mixed_overlap_s=0.25, kept_s=1.2)
+    >>> rules = InterruptionLimits(held_s=1.0, overlap_s=0.4, kept_s=1.2)
     >>> said = [Turn("customer", 0.0, 4.0, "我想问一下"), Turn("agent", 3.0, 6.0, "您先听我说")]
     >>> cut_in = interruptions(said, limits=rules, backchannel=Backchannels(1.5, frozenset({"嗯"})))
     >>> [(e.role, e.start_s, e.end_s) for e in cut_in]
     [('agent', 3.0, 4.0)]
     """
     found: list[Event] = []
-    least_s = limits.mixed_overlap_s if mixed else limits.overlap_s
     for turn in turns:
         if turn.duration_s < limits.kept_s or is_backchannel(turn, backchannel):
             continue
@@ -244,7 +240,7 @@ def interruptions(
                 overlap = _both(activity, turn.start_s, min(held.end_s, turn.end_s))
             if (
                 turn.start_s - held.start_s >= limits.held_s
-                and overlap >= least_s
+                and overlap >= limits.overlap_s
                 and turn.end_s > held.end_s
                 and not is_backchannel(held, backchannel)
                 and not _listens(turn, held.end_s, backchannel)

@@ -185,7 +185,7 @@ def test_every_word_is_in_exactly_one_turn(
     assert all(t.start_s <= w.start_s <= w.end_s <= t.end_s for t in turns for w in t.words)
 
 
-CUT_IN = InterruptionLimits(held_s=1.0, overlap_s=0.4, mixed_overlap_s=0.25, kept_s=1.2)
+CUT_IN = InterruptionLimits(held_s=1.0, overlap_s=0.4, kept_s=1.2)
 LISTENING = Backchannels(max_s=1.5, words=frozenset({"嗯", "好", "好的"}))
 
 
@@ -209,5 +209,3 @@ def test_turns_that_overlap_in_name_only_are_no_interruption(together_s: float, 
     heard = {"customer": [(0.0, 3.0 + together_s)], "agent": [(3.0, 6.0)]}
     found = interruptions(turns, limits=CUT_IN, backchannel=LISTENING, activity=heard)
     assert len(found) == expected
-    mixed = interruptions(turns, limits=CUT_IN, backchannel=LISTENING, activity=heard, mixed=True)
-    assert len(mixed) == (together_s >= 0.25)
