@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.hearing.levels import FRAME_S, Levels, smoothed_levels_db
+from pipeline.hearing.levels import FRAME_S, Levels, smoothed_levels_db, spans_of
 from pipeline.hearing.turns import merged
 
 Span = tuple[float, float]
@@ -37,15 +37,15 @@ class EdgeLimits:
     before_s, after_s : float
         ... but not farther than this from where it is plainly loud.
     sound_db : float
-        A short silence whose mean level is this far above the floor holds sound: a breath, a consonant, a
-        decaying vowel. It is no pause.
+        Between two stretches, what is this far above the floor is a breath, a consonant, a decaying vowel.
     close_s : float
-        Shorter silences are no pauses, however still: the closure of a stop lasts up to 0.15 s.
+        Nobody pauses for less: the closure of a stop lasts up to 0.15 s. Where breaths leave no longer
+        stillness between two stretches there is no pause.
     pause_s : float
-        Longer ones are pauses, whatever is heard in them.
+        What lies farther apart has a pause between, whatever is heard there.
     """
 
-    edge_db: float = 3.5
+    edge_db: float = 4.0
     before_s: float = 0.15
     after_s: float = 0.2
     sound_db: float = 2.2
@@ -76,13 +76,13 @@ def fitted(
     [(0.99, 2.31)]
     """
     limits = limits or EdgeLimits()
-    heard = smoothed_levels_db(levels_db, 3) > floors_db + limits.edge_db if levels_db.size else None
-    if heard is None:
+    if not levels_db.size:
         return list(spans)
-    wide = [_widened(span, heard, limits) for span in spans]
+    above_db = smoothed_levels_db(levels_db, 3) - floors_db
+    heard, still = above_db > limits.edge_db, above_db <= limits.sound_db
     result: list[Span] = []
-    for start_s, end_s in merged(wide):
-        if result and _closed(result[-1][1], start_s, levels_db, floors_db, limits):
+    for start_s, end_s in merged(_widened(span, heard, limits) for span in spans):
+        if result and _closed(result[-1][1], start_s, still, limits):
             result[-1] = (result[-1][0], end_s)
         else:
             result.append((start_s, end_s))
@@ -106,13 +106,11 @@ def _run(frames: NDArray[np.bool_]) -> int:
     return len(frames) if frames.all() else int(frames.argmin())
 
 
-def _closed(end_s: float, start_s: float, levels_db: Levels, floors_db: Levels, limits: EdgeLimits) -> bool:
+def _closed(end_s: float, start_s: float, still: NDArray[np.bool_], limits: EdgeLimits) -> bool:
     """Whether the time between two stretches of speech is no pause."""
-    gap_s = start_s - end_s
-    if gap_s < limits.close_s:
+    if start_s - end_s < limits.close_s:
         return True
-    begin, end = round(end_s / FRAME_S), round(start_s / FRAME_S)
-    if gap_s >= limits.pause_s or not levels_db[begin:end].size:
+    if start_s - end_s >= limits.pause_s:
         return False
-    mean_db = 10.0 * np.log10(np.mean(10.0 ** (levels_db[begin:end] / 10.0)))
-    return bool(mean_db - floors_db[begin:end].mean() >= limits.sound_db)
+    between = spans_of(still[round(end_s / FRAME_S) : round(start_s / FRAME_S)])
+    return all(b - a < limits.close_s for a, b in between)
