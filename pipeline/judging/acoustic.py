@@ -8,17 +8,16 @@ data, ``lexicons/acoustic.toml``, so that a change of them judges stored calls a
 An answer holds for a phrase set only while the set can still be said in the way that was asked about:
 a wording that was struck out takes its answers with it.
 
-Table of contents: `Opinion`, `WORDS`, `AcousticModel`, `read_acoustic`, `Answers`, `can_say`, `hit_of`.
+Table of contents: `Opinion`, `AcousticModel`, `read_acoustic`, `Answers`, `can_say`, `hit_of`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.judging.calibration import Decision
 from pipeline.judging.phrases import Hit, Transcript, find
 from pipeline.judging.tomlread import Source
 from pipeline.judging.transcript import MatchModel
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from pipeline.judging.lexicon import PhraseSet
 
 Opinion = Literal["present", "absent", "unsure"]
-WORDS: Mapping[Decision, float] = {"hit": 1.0, "near": 0.5, "miss": 0.0}
-"""What the words alone decide, as the model weighs it."""
 # How much of the shorter of two spans must be common for them to be about one place.
 _SAME_PLACE = 0.5
 _EDGE_S = 0.02
@@ -55,8 +52,8 @@ class AcousticModel:
     ask_most : int
         Most such places of either kind a phrase set and call.
     bias, c_rel, logprob, alike, words : float
-        Of the logistic model; three weights belong to the fields of `PhraseEvidence`, the last to what
-        the words alone decide (`WORDS`).
+        Of the logistic model; three weights belong to the fields of `PhraseEvidence`, the last to how
+        sure the words alone are.
     present, absent : float
         Probability from which the phrase was said, and below which it was not.
     """
@@ -74,14 +71,14 @@ class AcousticModel:
     present: float = 1.0
     absent: float = 0.0
 
-    def probability(self, answer: PhraseEvidence, decided: Decision = "miss") -> float:
+    def probability(self, answer: PhraseEvidence, sure: float = 0.0) -> float:
         """Probability, in (0, 1), that the phrase was said.
 
         Parameters
         ----------
         answer : PhraseEvidence
-        decided : {"hit", "near", "miss"}
-            What the words alone decide at the place.
+        sure : float
+            Confidence, in [0, 1], of the hit or near miss that the words alone show at the place; 0 for none.
 
         Examples
         --------
@@ -91,12 +88,12 @@ class AcousticModel:
         0.5
         """
         total = self.bias + self.c_rel * answer.c_rel + self.logprob * answer.logprob
-        total += self.alike * answer.alike + self.words * WORDS[decided]
+        total += self.alike * answer.alike + self.words * sure
         return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, total))))
 
-    def opinion(self, answer: PhraseEvidence, decided: Decision = "miss") -> Opinion:
+    def opinion(self, answer: PhraseEvidence, sure: float = 0.0) -> Opinion:
         """Whether an answer says that the phrase is there, that it is not, or neither."""
-        probability = self.probability(answer, decided)
+        probability = self.probability(answer, sure)
         if probability >= self.present:
             return "present"
         return "absent" if probability < self.absent else "unsure"

@@ -382,10 +382,11 @@ class Case:
         if not self.hearing.phrases or hit.confidence >= model.ask_below:
             return hit, decision
         answer = self._answers.about(phrase.id, hit.role, hit.start_s, hit.end_s)
-        opinion = "unsure" if answer is None else model.opinion(answer, decision)
+        sure = hit.confidence if decision != "miss" else 0.0
+        opinion = "unsure" if answer is None else model.opinion(answer, sure)
         if answer is None or opinion == "unsure" or not self._can_say(phrase, answer):
             return hit, decision
-        probability = model.probability(answer, decision)
+        probability = model.probability(answer, sure)
         return replace(hit, confidence=probability), "hit" if opinion == "present" else "miss"
 
     def _answered(self, phrase: PhraseSet, role: Role) -> Iterator[Mark]:

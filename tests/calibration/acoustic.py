@@ -26,8 +26,7 @@ from typing import Any
 
 from benchmarks.document import with_section
 from pipeline.hearing.lexicon import HearingLexicon
-from pipeline.judging.acoustic import WORDS, AcousticModel
-from pipeline.judging.calibration import Decision
+from pipeline.judging.acoustic import AcousticModel
 from pipeline.judging.case import Case, Window
 from pipeline.judging.lexicon import Lexicon
 from pipeline.judging.rulebook import load_rulebook
@@ -43,14 +42,11 @@ NEAR_S = 0.3
 SOUNDS_SAME, SOUNDS_OTHER = 85.0, 85.0
 
 
-_DECIDED: dict[str, Decision] = {"hit": "hit", "unsure": "near", "none": "miss"}
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """One answer of the audio, whether the phrase was said, and what the words alone decide there.
 
-    ``words`` is ``hit``, ``unsure`` or ``none``.
+    ``words`` is ``hit``, ``unsure`` or ``none``, and ``sure`` the confidence of that.
     """
 
     part: str
@@ -62,10 +58,7 @@ class Row:
     alike: float
     said: bool
     words: str
-
-    def decided(self) -> Decision:
-        """Return what the words decide, as judging says it."""
-        return _DECIDED[self.words]
+    sure: float
 
     def answer(self) -> PhraseEvidence:
         """Return it as judging sees it."""
@@ -190,28 +183,29 @@ def labelled(
                     one.logprob,
                     one.alike,
                     label,
-                    by_words(alone, one),
+                    *by_words(alone, one),
                 )
             )
     return rows
 
 
-def by_words(case: Case, answer: PhraseEvidence) -> str:
-    """What judging makes of a place without its answer."""
+def by_words(case: Case, answer: PhraseEvidence) -> tuple[str, float]:
+    """What judging makes of a place without its answer, and how sure it is."""
     marks = [
         mark
         for mark in case.marks(answer.phrase, Window(case.turns_by_role[answer.role]))
         if mark.hit.start_s < answer.end_s and answer.start_s < mark.hit.end_s
     ]
+    sure = round(max((mark.hit.confidence for mark in marks), default=0.0), 3)
     if any(mark.is_sure for mark in marks):
-        return "hit"
-    return "unsure" if marks else "none"
+        return "hit", sure
+    return "unsure" if marks else "none", sure
 
 
 # ---- fitting ------------------------------------------------------------------------------------
 def _features(row: Row) -> tuple[float, ...]:
     # Likeness of sound tells nothing more beside these: what the words decide rests on it.
-    return 1.0, row.c_rel, row.logprob, WORDS[row.decided()]
+    return 1.0, row.c_rel, row.logprob, row.sure
 
 
 def fit(rows: Sequence[Row], start: AcousticModel) -> AcousticModel:
@@ -242,7 +236,7 @@ def choose(rows: Sequence[Row], model: AcousticModel) -> AcousticModel:
 
     The nearest twentieth on the careful side, *present* at least 0.7 and *absent* at most 0.2.
     """
-    told = sorted((model.probability(row.answer(), row.decided()), row.said) for row in rows)
+    told = sorted((model.probability(row.answer(), row.sure), row.said) for row in rows)
     present = next(
         step / 20
         for step in range(14, 21)
@@ -292,9 +286,7 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
         own = [row for row in rows if row.part == part]
         counts = {
             label: [
-                sum(
-                    row.said is label and model.opinion(row.answer(), row.decided()) == opinion for row in own
-                )
+                sum(row.said is label and model.opinion(row.answer(), row.sure) == opinion for row in own)
                 for opinion in ("present", "unsure", "absent")
             ]
             for label in (True, False)
@@ -304,7 +296,7 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
             for score in (
                 lambda row: row.alike,
                 lambda row: row.c_rel,
-                lambda row: model.probability(row.answer(), row.decided()),
+                lambda row: model.probability(row.answer(), row.sure),
             )
         ]
         told = " | ".join(f"{value:.3f}" for value in aucs)
@@ -330,14 +322,14 @@ def section(model: AcousticModel, rows: Sequence[Row]) -> str:
     lines += ["", "| probability | answers, held out | really said |", "|---|---|---|"]
     held = [row for row in rows if row.part == "heldout"]
     for low, high in pairwise(BINS):
-        inside = [row for row in held if low <= model.probability(row.answer(), row.decided()) < high]
+        inside = [row for row in held if low <= model.probability(row.answer(), row.sure) < high]
         share = f"{100 * _share([row.said for row in inside], said=True):.0f} %" if inside else "–"
         lines.append(f"| {low:g} – {high:g} | {len(inside)} | {share} |")
     return "\n".join(lines)
 
 
 def _with_answer(row: Row, model: AcousticModel) -> str:
-    opinion = model.opinion(row.answer(), row.decided())
+    opinion = model.opinion(row.answer(), row.sure)
     if opinion == "unsure":
         return "hit" if row.words == "hit" else "unsure"
     return "hit" if opinion == "present" else "none"
