@@ -7,8 +7,10 @@ anyway: a repair helps whoever reads the transcript, and no verdict hangs on it.
 
 Conventions
 -----------
-A term replaces exactly as many characters as it has, so that word times stay true. Costs are per syllable:
-0 for the same toneless syllable, ``near`` when initial or final differ by a usual confusion, 1 otherwise.
+A term replaces exactly as many characters as it has, so that word times stay true. What was heard may be read
+in any way its characters can be, a term only as the word is read: by a rare reading of 听, 接听 would sound
+like words that nobody says alike. Costs are per syllable: 0 for the same toneless syllable, ``near`` when
+initial or final differ by a usual confusion, 1 otherwise.
 
 Table of contents: `RepairRules`, `repaired`.
 """
@@ -103,10 +105,13 @@ def _rewritten(text: str, old: Sequence[Word], new: Sequence[Word]) -> str | Non
 
 def _sounding(chars: Sequence[str], term: str, rules: RepairRules) -> Iterator[int]:
     limit = rules.max_cost * len(term) if len(term) > 2 else 0.0
+    meant = tuple(zip(term, _reading(term), strict=True))
     for start in range(len(chars) - len(term) + 1):
+        if not limit and meant[0][1] not in _readings(chars[start]) and chars[start] != term[0]:
+            continue
         cost = 0.0
-        for heard, meant in zip(chars[start : start + len(term)], term, strict=True):
-            cost += _cost(heard, meant, rules.confusions, rules.near)
+        for heard, (char, sound) in zip(chars[start : start + len(term)], meant, strict=True):
+            cost += 0.0 if heard == char else _cost(heard, sound, rules.confusions, rules.near)
             if cost > limit + 1e-9:
                 break
         else:
@@ -132,21 +137,29 @@ def _doubted(words: Sequence[Word], differing: Sequence[int], rules: RepairRules
 
 
 @lru_cache(maxsize=65536)
-def _cost(heard: str, meant: str, confusions: tuple[tuple[str, str], ...], near: float) -> float:
-    """Cost of having heard one character for another: the best of their readings."""
-    if heard == meant:
-        return 0.0
+def _cost(heard: str, sound: tuple[str, str], confusions: tuple[tuple[str, str], ...], near: float) -> float:
+    """Cost of having heard a character for a sound: that of its best reading."""
     best = _NEVER
     for one in _readings(heard):
-        for other in _readings(meant):
-            if one == other:
-                return 0.0
-            parts = [
-                0.0 if a == b else near if (a, b) in confusions or (b, a) in confusions else _NEVER
-                for a, b in zip(one, other, strict=True)
-            ]
-            best = min(best, sum(parts))
+        if one == sound:
+            return 0.0
+        parts = [
+            0.0 if a == b else near if (a, b) in confusions or (b, a) in confusions else _NEVER
+            for a, b in zip(one, sound, strict=True)
+        ]
+        best = min(best, sum(parts))
     return best
+
+
+@lru_cache(maxsize=4096)
+def _reading(term: str) -> tuple[tuple[str, str], ...]:
+    """Toneless (initial, final) of each character of a term, as the word is read."""
+    from pypinyin import Style, pinyin
+
+    found = pinyin(term, style=Style.NORMAL)
+    if len(found) != len(term):  # letters or digits in it, which stay together
+        found = [pinyin(char, style=Style.NORMAL)[0] for char in term]
+    return tuple(_split(readings[0]) for readings in found)
 
 
 @lru_cache(maxsize=16384)

@@ -31,6 +31,7 @@ def turn(text, confidence=0.4):
         ("我是做习", "我是坐席"),
         ("身份政", "身份证"),
         ("请问寿以人是谁", "请问受益人是谁"),
+        ("感谢您的来店", "感谢您的来电"),
         ("交通银行", "交通银行"),
     ],
 )
@@ -39,6 +40,13 @@ def test_a_doubtful_word_of_a_terms_sound_becomes_the_term(heard, meant):
     assert fixed.text == meant
     assert "".join(word.text for word in fixed.words) == meant
     assert fixed.raw == ("" if heard == meant else heard)
+
+
+def test_a_term_sounds_only_as_the_word_is_read():
+    """听 can be read yǐ, but nobody reads 接听 so."""
+    rules = RepairRules(("接听",), max_confidence=0.8)
+    assert repaired(turn("劫以"), rules).text == "劫以"
+    assert repaired(turn("街厅"), rules).text == "接听"
 
 
 def test_words_that_the_recogniser_is_sure_of_stay():
