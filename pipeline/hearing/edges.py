@@ -45,10 +45,10 @@ class EdgeLimits:
         What lies farther apart has a pause between, whatever is heard there.
     """
 
-    edge_db: float = 4.0
+    edge_db: float = 3.5
     before_s: float = 0.15
     after_s: float = 0.2
-    sound_db: float = 2.2
+    sound_db: float = 2.0
     close_s: float = 0.2
     pause_s: float = 0.6
 
