@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -204,7 +204,7 @@ def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], sounds: Sounds) -> d
             if fit.cost > _MOST_COST:
                 continue
             if isinstance(part, str):
-                weight = fit.weight + sum(map(sounds.delete_cost, part))
+                weight = fit.weight + _priced(part, sounds)[1]
                 for end, cost in _literal_costs(part, text, at, sounds):
                     same = fit.same + sum(a == b for a, b in zip(part, text[at:end], strict=False))
                     _keep(after, end, _Fit(fit.cost + cost, weight, same, fit.text + part))
@@ -229,24 +229,28 @@ def _keep(fits: dict[int, _Fit], end: int, fit: _Fit) -> None:
         fits[end] = fit
 
 
+@lru_cache(maxsize=8192)
+def _priced(said: str, sounds: Sounds) -> tuple[tuple[Mapping[str, int], ...], int]:
+    """Costs of hearing each character of a stretch as any other, and the weight of all."""
+    return tuple(map(sounds.row, said)), sum(map(sounds.delete_cost, said))
+
+
 def _literal_costs(said: str, text: str, at: int, sounds: Sounds) -> Iterator[tuple[int, int]]:
     """Ends and costs of hearing a literal stretch from a place, at most one syllable lost or added."""
     size = len(said)
-    costs = [sounds.row(char) for char in said]
-    if at + size <= len(text):
-        yield at + size, sum(row[text[at + place]] for place, row in enumerate(costs))
-    if size < 2:
-        return
-    if at + size - 1 <= len(text):
+    costs, _ = _priced(said, sounds)
+    heard = text[at : at + size]
+    if len(heard) == size:
+        cost = sum(row[char] for row, char in zip(costs, heard, strict=True))
+        yield at + size, cost
+        if cost <= _MISSED // 2:
+            return  # leaving one out could not be better
+    if size > 1 and at + size - 1 <= len(text):
+        here = [row[char] for row, char in zip(costs, heard[: size - 1], strict=False)]
+        before = [row[char] for row, char in zip(costs[1:], heard[: size - 1], strict=True)]
         yield (
             at + size - 1,
-            min(
-                _MISSED
-                + sum(
-                    row[text[at + place - (place > lost)]] for place, row in enumerate(costs) if place != lost
-                )
-                for lost in range(size)
-            ),
+            _MISSED + min(sum(here[:lost]) + sum(before[lost:]) for lost in range(size)),
         )
 
 
