@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.samplenight import CALLS, SAMPLES, clocked, sample_night, score
+from benchmarks.samplenight import EVERY_CALL, SAMPLES, clocked, sample_night, score
 
 
 def accuracy(heard: Mapping[str, str]) -> dict[str, float]:
@@ -66,16 +66,16 @@ def accuracy(heard: Mapping[str, str]) -> dict[str, float]:
 
 
 def side_by_side(
-    folder: Path, *, calls: Sequence[str] = CALLS, whisperx: str | None = None
+    folder: Path, *, calls: Sequence[str] = EVERY_CALL, whisperx: str | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Hear a few calls by zhijian, with a worker a core, and by hand.
+    """Hear the sample calls by zhijian, with a worker a core, and by hand.
 
     Parameters
     ----------
     folder : Path
         Empty.
     calls : sequence of str
-        Sample calls.
+        Sample calls; all of them if not given.
     whisperx : str, optional
         Python interpreter of an environment in which WhisperX is installed.
 

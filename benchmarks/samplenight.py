@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data_samples"
 CALLS = ("in02", "in03", "in05", "out02", "out03")
+EVERY_CALL = tuple(sorted(path.name.split(".")[0] for path in (SAMPLES / "recordings").iterdir()))
 
 
 def key_file(folder: Path) -> Path:
