@@ -99,12 +99,15 @@ def signal_tones(samples: Samples, *, limits: HoldLimits) -> list[Held]:
     >>> [(round(h.start_s), round(h.end_s), h.kind) for h in signal_tones(ring, limits=limits)]
     [(0, 16, 'ring_back')]
     """
-    power = _spectra(samples)
+    return _tones(_spectra(samples), frame_levels_db(samples), limits)
+
+
+def _tones(power: Array, levels: Array, limits: HoldLimits) -> list[Held]:
     if not len(power):
         return []
     near = np.abs(np.arange(power.shape[1]) * _BIN_HZ - limits.tone_hz) <= limits.tone_within_hz + _BIN_HZ
     purity = power[:, near].sum(axis=1) / (power[:, 13:220].sum(axis=1) + 1e-9)
-    loud = _loud_frames(frame_levels_db(samples), len(power), _LEAST_DB)  # purity tells it from noise
+    loud = _loud_frames(levels, len(power), _LEAST_DB)  # purity tells it from noise
     # A frame is half a window wide of its hop: bursts are found a little too long, by the same amount.
     bursts = [
         (a, b)
@@ -155,7 +158,11 @@ def modulation(samples: Samples) -> tuple[Array, Array]:
     >>> bool(pace.max() < 0.01), float(low.max())
     (True, 0.0)
     """
-    level = 10.0 ** (frame_levels_db(samples) / 20.0)
+    return _modulation(frame_levels_db(samples))
+
+
+def _modulation(levels: Array) -> tuple[Array, Array]:
+    level = 10.0 ** (levels / 20.0)
     size, step = round(_SUSTAINED_S / FRAME_S), round(_SUSTAINED_STEP_S / FRAME_S)
     if len(level) < size:
         return np.zeros(0), np.zeros(0)
@@ -208,7 +215,11 @@ def tonal_frames(samples: Samples) -> Array:
     >>> bool(np.median(tonal_frames(hiss)) < 0.3)
     True
     """
-    band = _spectra(samples)[:, 19:220]
+    return _tonal_share(_spectra(samples))
+
+
+def _tonal_share(power: Array) -> Array:
+    band = power[:, 19:220]
     if not len(band):
         return np.zeros(0)
     padded = np.pad(band, ((_STEADY, _STEADY), (0, 0)), mode="edge")
@@ -220,16 +231,19 @@ def tonal_frames(samples: Samples) -> Array:
 
 def music_spans(samples: Samples, *, limits: HoldLimits) -> list[Span]:
     """Stretches of music: sustained and in peaks, or tonal whatever its rhythm."""
-    spans = merged([*_sustained(samples, limits), *_tonal(samples, limits)], gap_s=1.0)
+    return _music(samples, _spectra(samples), frame_levels_db(samples), limits)
+
+
+def _music(samples: Samples, power: Array, levels: Array, limits: HoldLimits) -> list[Span]:
+    spans = merged([*_sustained(samples, levels, limits), *_tonal(power, levels, limits)], gap_s=1.0)
     return [(a, b) for a, b in spans if b - a >= limits.least_s]
 
 
-def _sustained(samples: Samples, limits: HoldLimits) -> list[Span]:
-    pace, low = modulation(samples)
+def _sustained(samples: Samples, levels: Array, limits: HoldLimits) -> list[Span]:
+    pace, low = _modulation(levels)
     steady = (pace <= limits.modulation_most) & (low <= limits.low_share_most)
     if not steady.any():
         return []
-    levels = frame_levels_db(samples)
     bar = _bar_db(levels)
     spans = []
     for window in np.flatnonzero(steady):
@@ -243,11 +257,10 @@ def _sustained(samples: Samples, limits: HoldLimits) -> list[Span]:
     return merged(spans)
 
 
-def _tonal(samples: Samples, limits: HoldLimits) -> list[Span]:
-    share = tonal_frames(samples)
+def _tonal(power: Array, levels: Array, limits: HoldLimits) -> list[Span]:
+    share = _tonal_share(power)
     if not share.size:
         return []
-    levels = frame_levels_db(samples)
     loud = _loud_frames(levels, len(share), _bar_db(levels))
     width = int(_TONAL_WINDOW_S / _HOP_S)
     weight = np.convolve(loud.astype(float), np.ones(width), mode="same")
@@ -263,9 +276,10 @@ def held_sounds(samples: Samples, *, limits: HoldLimits) -> list[Held]:
     -----
     Music under speech is not held: speech swells and fades, and keeps its place. Noise is not held either.
     """
-    tones = signal_tones(samples, limits=limits)
+    power, levels = _spectra(samples), frame_levels_db(samples)
+    tones = _tones(power, levels, limits)
     found = list(tones)
-    for a, b in music_spans(samples, limits=limits):
+    for a, b in _music(samples, power, levels, limits):
         found.extend(Held(c, d, MUSIC) for c, d in _outside((a, b), tones) if d - c >= limits.least_s)
     return sorted(found)
 

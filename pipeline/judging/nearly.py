@@ -205,9 +205,9 @@ def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], sounds: Sounds) -> d
                 continue
             if isinstance(part, str):
                 weight = fit.weight + _priced(part, sounds)[1]
-                for end, cost in _literal_costs(part, text, at, sounds):
-                    same = fit.same + sum(a == b for a, b in zip(part, text[at:end], strict=False))
-                    _keep(after, end, _Fit(fit.cost + cost, weight, same, fit.text + part))
+                for length, cost, same in _literal_costs(part, text[at : at + len(part)], sounds):
+                    one = _Fit(fit.cost + cost, weight, fit.same + same, fit.text + part)
+                    _keep(after, at + length, one)
             elif isinstance(part, _Free):
                 for end in range(at + part.least, min(at + part.most, len(text)) + 1):
                     _keep(after, end, fit._replace(text=fit.text + text[at:end]))
@@ -235,21 +235,31 @@ def _priced(said: str, sounds: Sounds) -> tuple[tuple[Mapping[str, int], ...], i
     return tuple(map(sounds.row, said)), sum(map(sounds.delete_cost, said))
 
 
-def _literal_costs(said: str, text: str, at: int, sounds: Sounds) -> Iterator[tuple[int, int]]:
-    """Ends and costs of hearing a literal stretch from a place, at most one syllable lost or added."""
+@lru_cache(maxsize=1 << 16)
+def _literal_costs(said: str, heard: str, sounds: Sounds) -> tuple[tuple[int, int, int], ...]:
+    """Length heard, cost and same characters of a literal stretch, at most one syllable lost or added.
+
+    ``heard`` is as long as the stretch, or shorter where the text ends.
+    """
+    return tuple(
+        (length, cost, sum(a == b for a, b in zip(said, heard[:length], strict=False)))
+        for length, cost in _lengths(said, heard, sounds)
+    )
+
+
+def _lengths(said: str, heard: str, sounds: Sounds) -> Iterator[tuple[int, int]]:
     size = len(said)
     costs, _ = _priced(said, sounds)
-    heard = text[at : at + size]
     if len(heard) == size:
         cost = sum(row[char] for row, char in zip(costs, heard, strict=True))
-        yield at + size, cost
+        yield size, cost
         if cost <= _MISSED // 2:
             return  # leaving one out could not be better
-    if size > 1 and at + size - 1 <= len(text):
+    if size > 1 and len(heard) >= size - 1:
         here = [row[char] for row, char in zip(costs, heard[: size - 1], strict=False)]
         before = [row[char] for row, char in zip(costs[1:], heard[: size - 1], strict=True)]
         yield (
-            at + size - 1,
+            size - 1,
             _MISSED + min(sum(here[:lost]) + sum(before[lost:]) for lost in range(size)),
         )
 
