@@ -48,8 +48,10 @@ GOALS: tuple[Goal, ...] = (
     Goal("stereo, −15 dB crosstalk: overlap missed, %", "overlap_missed", _CALLS, "≤", 10.0),
     Goal("interruptions, stereo, F1, %", "cut_in_f1_stereo", ("human-call",), "≥", 85.0),
     Goal("interruptions, mono, F1, %", "cut_in_f1_mono", ("human-call",), "≥", 85.0),
-    Goal("real-time factor, stereo", "rtf_cpu_stereo", _GENERATED, "≤", 0.10, 3),
-    Goal("real-time factor, mono", "rtf_cpu_mono", _GENERATED, "≤", 0.15, 3),
+    Goal("real-time factor, stereo, on the clock", "rtf_wall_stereo", _GENERATED, "≤", 0.10, 3),
+    Goal("… CPU seconds a second", "rtf_cpu_stereo", _GENERATED, "≤", 0.10, 3),
+    Goal("real-time factor, mono, on the clock", "rtf_wall_mono", _GENERATED, "≤", 0.15, 3),
+    Goal("… CPU seconds a second", "rtf_cpu_mono", _GENERATED, "≤", 0.15, 3),
 )
 
 
