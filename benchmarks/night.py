@@ -101,7 +101,8 @@ def inside(folder: Path, calls: Sequence[str] = CALLS) -> dict[str, Any]:
             pass
 
     night_run.HearingPool = Here  # type: ignore[misc, assignment]
-    ears.score(night_run.open_night(settings).plan.tasks[0])  # dictionaries and tables load on first use
+    for task in night_run.open_night(settings).plan.tasks:
+        ears.score(task)  # dictionaries, tables and wordings of either direction load on first use
     spent.clear()
     began_s, clock_s, all_s = time.process_time(), time.monotonic(), busy_seconds()
     summary = night_run.run_night(night_run.open_night(settings))

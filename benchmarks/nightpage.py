@@ -78,7 +78,8 @@ def _inside(figures: Figures) -> Iterator[str]:
     yield (
         f"{found.get('calls', 5)} sample calls ({audio_s / 60:.1f} min) in one process, from reading "
         f"the call records "
-        f"to the recorded run; models are loaded before ({found['load_s']:.0f} s, once a worker)."
+        f"to the recorded run; models are loaded before ({found['load_s']:.0f} s, once a worker), and the "
+        "calls were heard once, so that all that loads on first use has loaded."
     )
     yield ""
     yield "| | CPU s | real-time factor | share |"
