@@ -72,7 +72,7 @@ calibrate: env
 
 # ARGS=--quick tries every part on next to nothing and writes nothing
 bench: models
-	@$(BIN)/python -m benchmarks.judging $(ARGS)
+	@$(BIN)/python -m benchmarks.judging $(filter --quick,$(ARGS))
 	@$(BIN)/python -m benchmarks.night $(ARGS)
 
 # ARGS="--set NAME=FOLDER --only NAME --quick --hours 1"

@@ -9,14 +9,13 @@ Table of contents: `five_minute_calls`, `with_words`, `calls_per_s`, `preview_ra
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import random
-import resource
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from pipeline.judging.engine import judge
 from pipeline.judging.preview import preview
 from pipeline.judging.rulebook import load_rulebook, shipped_folder
 from pipeline.mandarin import spoken_form
+from pipeline.night.worker import peak_memory_mb
 from pipeline.records import CallRecord, Hearing, Turn, Word
 from pipeline.results.entries import ScoredCall
 from pipeline.results.store import Store
@@ -166,7 +166,9 @@ def _archive_rates(
 
 def main() -> None:
     """Measure and write the document; with ``--quick`` on next to nothing, and write nothing."""
-    quick = "--quick" in sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.judging", description="Measure judging.")
+    parser.add_argument("--quick", action="store_true", help="on next to nothing, and write nothing")
+    quick = parser.parse_args().quick
     calls = five_minute_calls(40 if quick else 400)
     chars = statistics.mean(sum(len(t.text) for t in h.turns) for h, _ in calls)
     turns = statistics.mean(len(h.turns) for h, _ in calls)
@@ -174,7 +176,7 @@ def main() -> None:
     rates = sorted(calls_per_s(calls) for _ in range(5))
     median = statistics.median(rates)
     archive, previews = _archive_rates((100, 200) if quick else (500, 2000, 8000), calls[:100], 60)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = peak_memory_mb()
     figures = {
         "calls_per_s": {"min": rates[0], "median": statistics.median(rates), "max": rates[-1]},
         "mean_chars": chars,

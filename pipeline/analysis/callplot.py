@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.analysis.plots import COLOURS, figure
+from pipeline.results.api import records
 from pipeline.results.labels import VALUES_ZH
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ def timeline(call: Drawable, ax: Any = None) -> Any:
     matplotlib.axes.Axes
         Time in seconds from the start of the recording.
     """
-    failed = [row for row in _rows(call.verdicts) if row["verdict"] == "fail" and len(row["evidence"] or ())]
+    failed = [
+        row for row in records(call.verdicts) if row["verdict"] == "fail" and len(row["evidence"] or ())
+    ]
     if ax is None:
         ax = figure(width=11, height=2.7 + 0.27 * len(failed))
-    for turn in _rows(call.turns):
+    for turn in records(call.turns):
         ax.broken_barh(
             [(turn["start_s"], turn["end_s"] - turn["start_s"])], (_LANES[turn["role"]] - 0.36, 0.72),
             facecolor=COLOURS[turn["role"]], edgecolor="white", linewidth=0.5,
@@ -96,7 +99,7 @@ def timeline(call: Drawable, ax: Any = None) -> Any:
 
 def _events(call: Drawable, ax: Any) -> None:
     shown: set[str] = set()
-    for event in _rows(call.events):
+    for event in records(call.events):
         kind = event["kind"]
         label = VALUES_ZH["kind"].get(kind, kind) if kind not in shown else None
         if kind in _STRETCHES:
@@ -108,7 +111,3 @@ def _events(call: Drawable, ax: Any) -> None:
         else:
             continue
         shown.add(kind)
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

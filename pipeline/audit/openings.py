@@ -259,7 +259,7 @@ def _masked(why: str) -> str:
     """What a person typed, without numbers of customers: the log is kept for years and read without keys."""
     from pipeline.privacy import mask
 
-    return mask(why[:_MAX_TEXT]).text
+    return mask(why).text[:_MAX_TEXT]
 
 
 def _writable(folder: Path) -> bool:

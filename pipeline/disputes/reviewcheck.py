@@ -13,6 +13,7 @@ from typing import cast
 from pipeline.disputes.policy import Policy
 from pipeline.disputes.reviewrecords import (
     KINDS,
+    KINDS_ZH,
     MAX_COMMENT,
     MAX_PERSON,
     ROLE_OF,
@@ -30,7 +31,6 @@ from pipeline.results.labels import VALUES_ZH
 
 _VERDICT_ZH = VALUES_ZH["verdict"]
 _NO_APPEAL = ("fail", "uncertain")
-_KIND_ZH = {"confirm": "维持", "overturn": "改判", "appeal": "申诉", "ruling": "终裁"}
 
 
 class Checker:
@@ -210,7 +210,7 @@ def _kind_faults(review: Review) -> list[str]:
             f"申诉要求改为{_zh(review.verdict)}；只能要求“通过”（pass）或“不适用”（not_applicable）"
         )
     if review.kind != "confirm" and not review.comment:
-        faults.append(f"缺说明；{_KIND_ZH[review.kind]}须写明理由")
+        faults.append(f"缺说明；{KINDS_ZH[review.kind]}须写明理由")
     return faults
 
 

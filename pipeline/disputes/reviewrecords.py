@@ -19,6 +19,12 @@ from pipeline.records import VERDICTS, VerdictKind
 ReviewKind = Literal["confirm", "overturn", "appeal", "ruling"]
 PersonRole = Literal["reviewer", "agent", "arbiter"]
 KINDS: tuple[ReviewKind, ...] = ("confirm", "overturn", "appeal", "ruling")
+KINDS_ZH: dict[ReviewKind, str] = {
+    "confirm": "维持",
+    "overturn": "改判",
+    "appeal": "申诉",
+    "ruling": "终裁",
+}
 ROLE_OF: dict[ReviewKind, PersonRole] = {
     "confirm": "reviewer",
     "overturn": "reviewer",

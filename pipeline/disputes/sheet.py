@@ -11,29 +11,25 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import InputError
 from pipeline.privacy import CallMask, safe_cell
-from pipeline.records import VerdictKind
 from pipeline.report.terminal import ROLE_ZH, VERDICT_ZH, clock, reason_zh
+from pipeline.results.masks import NEEDED, call_masks
 from pipeline.results.store import Store
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
     from pipeline.disputes.sampling import Sample
+    from pipeline.records import VerdictKind
 
 TITLE = "复核"
 OPTIONS = "选项"
 HELP = "说明"
 MAX_ROWS = 100_000
-VERDICT_OF: dict[str, VerdictKind] = {
-    "通过": "pass",
-    "不通过": "fail",
-    "不适用": "not_applicable",
-    "待人工": "uncertain",
-}
+VERDICT_OF = {name: cast("VerdictKind", kind) for kind, name in VERDICT_ZH.items()}
 COLUMNS: tuple[tuple[str, int, bool], ...] = (
     ("通话编号", 18, False),
     ("评分版本", 9, False),
@@ -135,7 +131,8 @@ def sheet_rows(
             "scores", columns=("call_id", "agent_id"), dates=dates, call_ids=ids
         ).to_pylist()
     }
-    masks = _masks(store, ids, dates)
+    turns = store.read("turns", columns=NEEDED["turns"], dates=dates, call_ids=ids, latest=False)
+    masks = call_masks(turns)
     found = [
         _row(row, masks.get((row["call_id"], row["version"])), agents.get(row["call_id"]), sample)
         for row in chosen
@@ -231,22 +228,10 @@ def _days(store: Store, call_ids: Collection[str]) -> set[str | None]:
     return {None if day is None else day.isoformat() for day in table["call_date"].to_pylist()}
 
 
-def _masks(
-    store: Store, call_ids: Collection[str], dates: Collection[str | None] | None
-) -> dict[tuple[str, int], CallMask]:
-    grouped: dict[tuple[str, int], list[tuple[int, str]]] = {}
-    table = store.read(
-        "turns", columns=("call_id", "version", "turn", "text"), dates=dates, call_ids=call_ids, latest=False
-    )
-    for row in table.to_pylist():
-        grouped.setdefault((row["call_id"], row["version"]), []).append((row["turn"], row["text"]))
-    return {key: CallMask([text for _, text in sorted(texts)]) for key, texts in grouped.items()}
-
-
 def _row(
     row: Mapping[str, Any], mask: CallMask | None, agent_id: str | None, sample: Sample | None
 ) -> SheetRow:
-    hide = (mask or CallMask([])).text
+    mask = mask or CallMask([])
     spans = row["evidence"]
     return SheetRow(
         call_id=row["call_id"],
@@ -257,10 +242,10 @@ def _row(
         clause=row["clause"],
         verdict=row["verdict"],
         confidence=row["confidence"],
-        reason=hide(reason_zh(row["reason"])),
+        reason=mask.text(reason_zh(row["reason"])),
         listen="、".join(_span(span) for span in spans),
         quotes="\n".join(
-            f"{clock(span['start_s'])} {ROLE_ZH.get(span['role'] or '', '')} {hide(span['quote'])}"
+            f"{clock(span['start_s'])} {ROLE_ZH.get(span['role'] or '', '')} {mask.quoted(span['quote'])}"
             for span in spans
         ),
         sample_id=sample.sample_id if sample is not None else None,

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from pipeline.judging.matching import BREAK
 from pipeline.judging.patterns import bare, read_aloud
 from pipeline.judging.phonetics import UNIT, Sounds
-from pipeline.judging.wordings import SoundIndex, Wording, sound_codes
+from pipeline.judging.wordings import SoundIndex, Wording, kindred_codes, sound_codes
 
 # Fewest syllables that carry meaning in a wording that one of them may be missing from.
 _LEAST = 3
@@ -101,7 +101,7 @@ def near_wording(source: str, sounds: Sounds) -> NearWording | None:
         return None
     row, at = _row_of(source, 0)
     assert at == len(source), f"{source!r} was not read to its end"
-    return NearWording(row, re.compile(_relaxed(row, sounds)))
+    return NearWording(row, re.compile(_relaxed(row, sounds, lone=_least(row) > _LEAST)))
 
 
 def _row_of(source: str, at: int) -> tuple[_Row, int]:
@@ -127,27 +127,43 @@ def _row_of(source: str, at: int) -> tuple[_Row, int]:
     return tuple(row), at
 
 
-def _relaxed(row: _Row, sounds: Sounds) -> str:
+def _relaxed(row: _Row, sounds: Sounds, *, lone: bool = False) -> str:
     parts = []
     for part in row:
         if isinstance(part, str):
-            parts.append(_one_wrong([re.escape(code) for code in part.translate(sound_codes(sounds))]))
+            codes = part.translate(sound_codes(sounds))
+            # A syllable that stands alone may be any other where enough is left to know the wording by.
+            parts.append(".?" if lone and len(codes) == 1 else _misheard(codes))
         elif isinstance(part, _Free):
             parts.append(f".{{{part.least},{part.most}}}?")
         else:
             ways = [_relaxed(way, sounds) for way in part.ways]
             if all(len(way) == 1 and isinstance(way[0], str) and len(way[0]) == 1 for way in part.ways):
-                ways.append(".")  # one of some single syllables may be misheard, too
+                ways.append(".?")  # one of some single syllables may be misheard or lost, too
             parts.append(f"(?:{'|'.join(ways)}){'?' if part.may_miss else ''}")
     return "".join(parts)
 
 
-def _one_wrong(codes: Sequence[str]) -> str:
+def _misheard(codes: str) -> str:
+    """One syllable may be any other or lost, or each may keep but its initial or its final."""
     if len(codes) < 2:
-        return "".join(codes)
-    ways = ["".join(codes)]
-    ways += ["".join([*codes[:at], ".?", *codes[at + 1 :]]) for at in range(len(codes))]
+        return re.escape(codes)
+    said = [re.escape(code) for code in codes]
+    ways = ["".join([*said[:at], ".?", *said[at + 1 :]]) for at in range(len(said))]
+    ways.append("".join(f"[{re.escape(kindred_codes(code))}]" for code in codes))
     return f"(?:{'|'.join(ways)})"
+
+
+def _least(row: _Row) -> int:
+    """Fewest literal syllables of a wording."""
+    return sum(
+        len(part)
+        if isinstance(part, str)
+        else min(map(_least, part.ways))
+        if isinstance(part, _Either) and not part.may_miss
+        else 0
+        for part in row
+    )
 
 
 def near_places(
@@ -237,7 +253,7 @@ def _priced(said: str, sounds: Sounds) -> tuple[tuple[Mapping[str, int], ...], i
 
 @lru_cache(maxsize=1 << 16)
 def _literal_costs(said: str, heard: str, sounds: Sounds) -> tuple[tuple[int, int, int], ...]:
-    """Length heard, cost and same characters of a literal stretch, at most one syllable lost or added.
+    """Length heard, cost and same characters of a literal stretch, at most one syllable lost.
 
     ``heard`` is as long as the stretch, or shorter where the text ends.
     """
@@ -255,7 +271,7 @@ def _lengths(said: str, heard: str, sounds: Sounds) -> Iterator[tuple[int, int]]
         yield size, cost
         if cost <= _MISSED // 2:
             return  # leaving one out could not be better
-    if size > 1 and len(heard) >= size - 1:
+    if len(heard) >= size - 1:
         here = [row[char] for row, char in zip(costs, heard[: size - 1], strict=False)]
         before = [row[char] for row, char in zip(costs[1:], heard[: size - 1], strict=True)]
         yield (

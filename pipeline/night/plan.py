@@ -55,14 +55,9 @@ class NightPlan:
     waiting: int
 
 
-def _no_payload(ref: RecordingRef) -> str:
-    """Where recordings have no header that could change alone."""
-    return ref.uri[:0]
-
-
-def _nobody(call_ids: Sequence[str]) -> Mapping[str, str]:
+def _nobody(_call_ids: Sequence[str]) -> Mapping[str, str]:
     """Where nobody rescores."""
-    return dict.fromkeys(call_ids[:0], "")
+    return {}
 
 
 _Refusal = tuple[ZhijianError, str | None, str, str, date | None]
@@ -110,8 +105,7 @@ def plan_night(
     quarantined: Quarantined,
     seen: Quarantined,
     key_id: str | None,
-    sha256: Callable[[RecordingRef], str],
-    payload_sha256: Callable[[RecordingRef], str] = _no_payload,
+    hashes: Callable[[RecordingRef], tuple[str, str]],
     scored_by: Callable[[Sequence[str]], Mapping[str, str]] = _nobody,
     now: datetime,
     run_id: str,
@@ -133,10 +127,9 @@ def plan_night(
         said once is not said again every night.
     key_id : str or None
         Of the identity of this run; a changed key is a reason to try again.
-    sha256 : callable
-        Hashes a recording; called only where size or stamp changed.
-    payload_sha256 : callable
-        Hashes it without its header; called only where the whole changed.
+    hashes : callable
+        Reads a recording and hashes it: the file, and its payload (empty where there is none of its own).
+        Called only where size or stamp changed.
     scored_by : callable
         Tells for some calls whose latest version a person asked for, and who; called at most once, with
         the calls that changed. Such a version is not superseded: a dispute may rest on it.
@@ -171,7 +164,7 @@ def plan_night(
         if (known := scored.get(call.call_id)) is not None
         and (held := refs.get(call.call_id)) is not None
         and call.call_id not in faulty
-        and (what := _change(known, call, held, sha256=sha256, payload_sha256=payload_sha256))
+        and (what := _change(known, call, held, hashes))
     }
     persons = scored_by(sorted(changed)) if changed and not retry_quarantined else {}
 
@@ -222,20 +215,12 @@ def _change(
     known: Fingerprint,
     call: CallRecord,
     ref: RecordingRef,
-    *,
-    sha256: Callable[[RecordingRef], str],
-    payload_sha256: Callable[[RecordingRef], str],
+    hashes: Callable[[RecordingRef], tuple[str, str]],
 ) -> str:
     """What of a scored call changed since, in words; empty if nothing did."""
-    again = needs_scoring(
-        known,
-        call,
-        size_bytes=ref.size_bytes,
-        stamp=ref.stamp,
-        sha256=partial(sha256, ref),
-        payload_sha256=partial(payload_sha256, ref),
-    )
-    if not again:
+    if not needs_scoring(
+        known, call, size_bytes=ref.size_bytes, stamp=ref.stamp, hashes=partial(hashes, ref)
+    ):
         return ""
     return "call record" if known.call_record_sha256 != record_hash(call) else "recording"
 

@@ -224,8 +224,7 @@ def open_night(settings: Settings, *, retry_quarantined: bool = False) -> Night:
             quarantined=store.quarantined(),
             seen=store.quarantined(include_resolved=True),
             key_id=identity.key_id,
-            sha256=_sha256,
-            payload_sha256=_payload_sha256,
+            hashes=_hashes,
             scored_by=store.scored_by,
             now=started_at,
             run_id=run_id,
@@ -267,12 +266,9 @@ def run_night(night: Night) -> NightSummary:
         executor.shutdown(wait=True)
 
 
-def _sha256(ref: RecordingRef) -> str:
-    return read_recording(ref).sha256
-
-
-def _payload_sha256(ref: RecordingRef) -> str:
-    return read_recording(ref).payload_sha256
+def _hashes(ref: RecordingRef) -> tuple[str, str]:
+    sealed = read_recording(ref)
+    return sealed.sha256, sealed.payload_sha256
 
 
 def _chunks(tasks: Sequence[CallTask], size: int) -> list[Sequence[CallTask]]:

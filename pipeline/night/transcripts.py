@@ -142,7 +142,7 @@ def judge_night(settings: Settings, turns_path: str) -> NightSummary:
         quarantined=store.quarantined(),
         seen=store.quarantined(include_resolved=True),
         key_id=None,
-        sha256=lambda ref: hearings[ref.call_id].recording_sha256,
+        hashes=lambda ref: (hearings[ref.call_id].recording_sha256, ""),
         scored_by=store.scored_by,
         now=now,
         run_id=run_id,

@@ -16,7 +16,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +141,7 @@ def _read(results: str) -> bytes | None:
 
 def _create(results: str, content: bytes) -> None:
     from pipeline.vault.places import is_uri, open_filesystem
+    from pipeline.vault.secretfiles import write_new
 
     if is_uri(results):
         filesystem, root = open_filesystem(results)
@@ -149,8 +149,4 @@ def _create(results: str, content: bytes) -> None:
         return
     path = Path(results) / _PLACE
     path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_new(path, content, mode=0o644)  # a crash must not leave an empty one, which no key opens

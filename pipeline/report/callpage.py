@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.disputes.compare import CAUSE_ZH
+from pipeline.disputes.reviewrecords import KINDS_ZH
 from pipeline.judging.calendar_cn import CHINA
 from pipeline.judging.facts import value_zh
 from pipeline.records import Evidence, Turn, Verdict
@@ -25,7 +26,6 @@ from pipeline.report.words import Run, Span, runs
 ICON = {"pass": "✓", "fail": "✕", "uncertain": "？", "not_applicable": "–", "absent": "–"}
 _ORDER = {"fail": 0, "uncertain": 1, "pass": 2, "not_applicable": 3}
 _SEVERITY_ORDER = {"fatal": 0, "major": 1, "minor": 2}
-KIND_ZH = {"confirm": "维持", "overturn": "改判", "appeal": "申诉", "ruling": "终裁"}
 PERSON_ZH = {"reviewer": "质检员", "agent": "坐席", "arbiter": "终裁人"}
 RATE_RULE = "language.speech_rate"
 _FLAG_LEVELS, _FLAG_WIDTH = 3, 21.0
@@ -328,7 +328,7 @@ def _reviews(facts: CallFacts) -> list[dict[str, Any]]:
         {
             "at": f"{review.reviewed_at.astimezone(CHINA):%Y-%m-%d %H:%M}",
             "rule": names.get(review.rule_id, review.rule_id),
-            "kind": KIND_ZH[review.kind],
+            "kind": KINDS_ZH[review.kind],
             "machine": VERDICT_ZH[review.machine_verdict],
             "verdict": VERDICT_ZH[review.verdict],
             "who": f"{PERSON_ZH[review.person_role]} {review.person}",

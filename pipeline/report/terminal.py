@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report.wrapped import Wrapped
+from pipeline.results.labels import VALUES_ZH
 
 if TYPE_CHECKING:
     from pipeline.disputes.effective import EffectiveScore, EffectiveVerdict
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-VERDICT_ZH = {"pass": "通过", "fail": "不通过", "uncertain": "待人工", "not_applicable": "不适用"}
+VERDICT_ZH = VALUES_ZH["verdict"]
 VERDICT_STYLE = {"pass": "green", "fail": "bold red", "uncertain": "yellow", "not_applicable": "dim"}
-SEVERITY_ZH = {"fatal": "一票否决", "major": "重要", "minor": "一般"}
-DIRECTION_ZH = {"inbound": "呼入", "outbound": "呼出"}
-ROLE_ZH = {"agent": "坐席", "customer": "客户"}
+SEVERITY_ZH = VALUES_ZH["severity"]
+DIRECTION_ZH = VALUES_ZH["direction"]
+ROLE_ZH = VALUES_ZH["role"]
 NOTE_ZH = {
     "dual_mono": "双声道内容相同，按单声道处理",
     "crosstalk": "声道间有串音",

@@ -1,6 +1,6 @@
 """Results as pandas tables, for notebooks and dashboards.
 
-Table of contents: `load`, `WithheldWarning`, `Look`.
+Table of contents: `load`, `WithheldWarning`, `Look`, `records`.
 """
 
 from __future__ import annotations
@@ -374,3 +374,8 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
         else:
             columns[field.name] = column.to_pandas()
     return pd.DataFrame(columns)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as dicts."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -20,7 +20,7 @@ from pipeline.errors import (
     KeyMaterialError,
     RecordingMissingError,
 )
-from pipeline.results.api import Look, as_far_as_allowed, frame_of, load
+from pipeline.results.api import Look, as_far_as_allowed, frame_of, load, records
 from pipeline.results.labels import VALUES_ZH
 from pipeline.results.store import Store
 
@@ -266,11 +266,6 @@ def call(
         call_id=call_id, version=wanted, results=os.fspath(results), score=row, **tables,
         withheld=withheld, masked=not unmasked,
     )  # fmt: skip
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a frame as dicts."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _day(row: Any) -> str | None:

@@ -210,8 +210,7 @@ def needs_scoring(
     *,
     size_bytes: int,
     stamp: str,
-    sha256: Callable[[], str],
-    payload_sha256: Callable[[], str] = str,
+    hashes: Callable[[], tuple[str, str]],
 ) -> bool:
     """Decide whether a call has to be heard (again).
 
@@ -226,21 +225,19 @@ def needs_scoring(
     call : CallRecord
     size_bytes, stamp : int, str
         Of the recording as listed. If both are as stored, the file is taken as unchanged.
-    sha256 : callable
-        Reads the recording and hashes it; called only when size or stamp differ (a file that was
-        merely copied or touched is still the same recording).
-    payload_sha256 : callable
-        The same without the header; called only when the whole differs (a file that got other
-        recipients is still the same recording).
+    hashes : callable
+        Reads the recording and gives its sha256 and that of its payload; called only when size or stamp
+        differ. A file that was merely copied or touched is still the same recording, and so is one that got
+        other recipients, whose payload stays. The second is empty where there is no telling.
     """
     if known is None or known.call_record_sha256 != record_hash(call):
         return True
     if (known.recording_size_bytes, known.recording_stamp) == (size_bytes, stamp):
         return False
-    if sha256() == known.recording_sha256:
+    whole, payload = hashes()
+    if whole == known.recording_sha256:
         return False
-    payload = known.recording_payload_sha256
-    return not payload or payload_sha256() != payload
+    return not payload or payload != known.recording_payload_sha256
 
 
 def should_retry(previous: QuarantineRow, *, fingerprint: str, key_id: str | None) -> bool:

@@ -6,7 +6,7 @@ A call's turns tell what a number elsewhere in it is, so the masks of any datase
 the same call and version (`pipeline.privacy.CallMask`). Texts without enough digits are never looked at in
 Python: Arrow counts them first.
 
-Table of contents: `SAID`, `NEEDED`, `masked`.
+Table of contents: `SAID`, `NEEDED`, `masked`, `call_masks`.
 """
 
 from __future__ import annotations

@@ -70,9 +70,14 @@ class AgeEnvelope:
 
     def payload(self, data: bytes) -> memoryview | None:
         """Give what follows the header: nonce and chunks."""
+        bounds = self.header(data)
+        return None if bounds is None else memoryview(data)[bounds[1] + 1 :]
+
+    def header(self, data: bytes) -> tuple[int, int] | None:
+        """Where the header's last line begins (the line feed before its dashes) and ends, if it is whole."""
         end = data.find(b"\n--- ", 0, MAX_AGE_HEADER)
         stop = data.find(b"\n", end + 1, MAX_AGE_HEADER) if end >= 0 else -1
-        return None if stop < 0 else memoryview(data)[stop + 1 :]
+        return None if stop < 0 else (end, stop)
 
     def encrypt(self, data: bytes, recipients: Sequence[str]) -> bytes:
         """Encrypt to every recipient (``age1…``)."""

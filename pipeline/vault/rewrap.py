@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pipeline.errors import DecryptError, InputError, WrongKeyError
 from pipeline.vault import sm4, x25519
-from pipeline.vault.envelope import MAX_AGE_HEADER, sniff
+from pipeline.vault.envelope import AgeEnvelope, sniff
 from pipeline.vault.keys import Identity
 from pipeline.vault.recordings import RecordingRef, list_recordings, read_recording, write_atomically
 
@@ -94,10 +94,10 @@ def rewrap_files(place: str, identity: Identity, recipients: Sequence[str]) -> I
 
 
 def _age(data: bytes, identity: Identity, recipients: Sequence[str]) -> bytes:
-    end = data.find(b"\n--- ", 0, MAX_AGE_HEADER)
-    stop = data.find(b"\n", end + 1, MAX_AGE_HEADER) if end >= 0 else -1
-    if not data.startswith(_VERSION) or stop < 0:
+    bounds = AgeEnvelope().header(data)
+    if not data.startswith(_VERSION) or bounds is None:
         raise DecryptError(_BROKEN)
+    end, stop = bounds
     signed = data[: end + 4]  # up to and with the three dashes
     file_key = _age_file_key(data[len(_VERSION) : end], identity)
     if not hmac.compare_digest(_header_mac(file_key, signed), _unb64(data[end + 5 : stop])):

@@ -1,6 +1,6 @@
 """Files with secrets: read only if nobody but their owner can, written so that nobody else ever could.
 
-Table of contents: `read_secret`, `write_secret`.
+Table of contents: `read_secret`, `write_secret`, `write_new`.
 """
 
 from __future__ import annotations
@@ -71,24 +71,36 @@ def write_secret(path: str | os.PathLike[str], text: str, *, what: str = "key fi
         If it cannot be written.
     """
     place = Path(path)
-    draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, place)  # unlike rename, fails when the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink()
+        write_new(place, text.encode(), mode=0o600)
+    except FileExistsError:
+        return False
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise KeyMaterialError(
             f"{place}: {what} cannot be written ({error.strerror}); choose another place"
         ) from error
     return True
+
+
+def write_new(place: Path, content: bytes, *, mode: int) -> None:
+    """Write a file whole or not at all, and never over another.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one; it is left as it is.
+    OSError
+        If it cannot be written.
+    """
+    draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, place)  # unlike rename, fails when the name is taken
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)

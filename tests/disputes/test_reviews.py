@@ -31,7 +31,7 @@ from pipeline.disputes.sampling import draw, store_sample
 from pipeline.disputes.sheet import COLUMNS, sheet_rows, write_sheet
 from pipeline.disputes.sheetimport import import_sheet
 from pipeline.errors import InputError, ResultsError
-from pipeline.records import Evidence
+from pipeline.records import Evidence, Turn
 from pipeline.results import load
 from pipeline.results.store import Store
 from pipeline.retention import holds
@@ -396,6 +396,21 @@ def test_personal_numbers_are_masked_in_the_sheet(tmp_path):
     )
     store = make_store(tmp_path / "r", [replace(made, judgement=replace(made.judgement, verdicts=verdicts))])
     assert all("13812345678" not in row.quotes for row in sheet_rows(store))
+
+
+def test_a_quoted_piece_of_a_number_is_masked_in_the_sheet(tmp_path):
+    turns = tuple(
+        Turn(role, n * 3.0, n * 3.0 + 2, text)
+        for n, (role, text) in enumerate(
+            [("agent", "请报一下您的手机号"), ("customer", "138"), ("agent", "嗯"), ("customer", "1234"),
+             ("agent", "好的"), ("customer", "5678")]
+        )
+    )  # fmt: skip
+    made = scored(hearing=replace(make_hearing(), turns=turns))
+    quoted = (Evidence(3, 5, "customer", "138"),)
+    verdicts = tuple(replace(v, evidence=quoted) for v in made.judgement.verdicts)
+    store = make_store(tmp_path / "r", [replace(made, judgement=replace(made.judgement, verdicts=verdicts))])
+    assert all("138" not in row.quotes for row in sheet_rows(store))
 
 
 def test_a_sample_is_exported_as_it_was_drawn(store):

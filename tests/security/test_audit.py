@@ -288,6 +288,14 @@ def test_many_calls_at_once_and_other_events(place):
         record_opening("c", at=place, purpose="fun")
 
 
+@pytest.mark.parametrize("before", [480, 492, 498, 500])
+def test_a_number_that_runs_over_the_end_of_a_reason_is_masked(place, before):
+    record_opening("c", at=place, purpose="review", why="理" * before + "，手机号13812345678")
+    (why,) = (record["why"] for record in records(place.folder) if "why" in record)
+    assert len(why) <= 500
+    assert not any(digit in why for digit in "138245679")
+
+
 def test_a_record_longer_than_any_buffer_is_followed_by_the_next(tmp_path):
     log = filled(tmp_path, calls=1)
     log.append([{"event": "open", "why": "x" * 400_000}])

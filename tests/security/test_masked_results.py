@@ -1,5 +1,6 @@
 """Known numbers in an archive are found by nobody who holds only the transcript key, on no public road."""
 
+import errno
 import io
 import json
 import re
@@ -13,11 +14,13 @@ from pipeline.audit.keys import new_audit_key
 from pipeline.cli.main import app
 from pipeline.errors import AccessRefusedError, KeyMaterialError
 from pipeline.mandarin import spoken_form
+from pipeline.privacy.disputekey import bind
 from pipeline.records import Event, Evidence, PhraseEvidence, Turn, Verdict, Word
 from pipeline.results import call, connect, load
 from pipeline.results.masks import SAID
 from pipeline.results.schemas import BY_CALL, PUBLIC, TABLES
 from pipeline.results.store import Store
+from pipeline.settings import load_settings
 from pipeline.vault.providers import new_secret
 
 ID, MOBILE, CARD, POLICY = "11010519491231002X", "13800138000", "6222021234567890128", "P20260055380215"
@@ -313,6 +316,18 @@ def test_the_first_key_is_theirs(fresh, tmp_path, monkeypatch):
     monkeypatch.setenv("ZHIJIAN_DISPUTE_KEY", f"file:{tmp_path / 'own.key'}")
     with pytest.raises(AccessRefusedError, match="another dispute key"):
         call("c1", fresh, unmasked=True)
+
+
+def test_a_name_that_could_not_be_written_whole_locks_nobody_out(fresh, monkeypatch):
+    def full(_draft, _place):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.link", full)  # the last step, after the draft has been written
+        with pytest.raises(AccessRefusedError, match="No space left"):
+            bind(load_settings({"results": str(fresh)})[0])
+    assert list((fresh / "_keys").iterdir()) == []
+    assert ID in holds(text_of(load("turns", fresh, unmasked=True)))
 
 
 def test_where_none_can_be_named_no_mask_is_lifted(fresh):

@@ -172,8 +172,7 @@ def test_results_of_an_earlier_release_stay_valid(night_folder):
     plan = plan_night(
         read_call_records(night_folder.root / "calls.csv"), listed, calls_path="calls.csv",
         recordings_path="r", scored=store.scored_fingerprints(["a"]), quarantined={}, seen={}, key_id="k",
-        sha256=lambda ref: read_recording(ref).sha256,
-        payload_sha256=lambda ref: read_recording(ref).payload_sha256,
+        hashes=lambda ref: (read_recording(ref).sha256, read_recording(ref).payload_sha256),
         scored_by=store.scored_by, now=call.started_at, run_id="r",
     )  # fmt: skip
     assert (plan.tasks, plan.skipped) == ((), 1)

@@ -48,7 +48,7 @@ def plan(
         quarantined=quarantined,
         seen=quarantined,
         key_id=key_id,
-        sha256=lambda _ref: sha,
+        hashes=lambda _ref: (sha, ""),
         now=NOW,
         run_id="r1",
         retry_quarantined=retry,
@@ -150,7 +150,7 @@ def rewrapped(known, **values):
         CallTable((call("a"),), (), 1),
         RecordingList((ref("a", stamp="mtime:2"),), ()),
         calls_path="/in/calls.csv", recordings_path="/rec", scored={"a": known}, quarantined={}, seen={},
-        key_id="k1", sha256=lambda _ref: "other", payload_sha256=lambda _ref: "payload", now=NOW,
+        key_id="k1", hashes=lambda _ref: ("other", "payload"), now=NOW,
         run_id="r1", **values,
     )  # fmt: skip
     assert balance(found)

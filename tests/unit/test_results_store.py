@@ -334,14 +334,14 @@ def test_when_a_call_is_scored_again(store):
     call = make_call("c1")
     store.commit([make_scored(call=call, recording_size_bytes=10)])
     known = store.scored_fingerprints(["c1"])["c1"]
-    same = {"size_bytes": 10, "stamp": "mtime:1", "sha256": never}
+    same = {"size_bytes": 10, "stamp": "mtime:1", "hashes": never}
     assert needs_scoring(None, call, **same)
     assert not needs_scoring(known, call, **same)
     assert not needs_scoring(known, replace(call, extra={"exported": "tuesday"}), **same)
     assert needs_scoring(known, replace(call, ring_s=3.0), **same)
     touched = {"size_bytes": 10, "stamp": "mtime:2"}
-    assert not needs_scoring(known, call, **touched, sha256=lambda: "ab" * 32)
-    assert needs_scoring(known, call, **touched, sha256=lambda: "ff" * 32)
+    assert not needs_scoring(known, call, **touched, hashes=lambda: ("ab" * 32, ""))
+    assert needs_scoring(known, call, **touched, hashes=lambda: ("ff" * 32, ""))
 
 
 def test_when_quarantine_is_tried_again():
