@@ -26,10 +26,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from types import MappingProxyType
 
 from rapidfuzz import fuzz
 
+from pipeline.judging.confusions import INITIALS
 from pipeline.judging.matching import BREAK
 from pipeline.judging.patterns import bare, read_aloud
 from pipeline.judging.phonetics import UNIT, Sounds, split_syllable
@@ -51,9 +53,18 @@ _CORE_CHARS = 3
 _COMPANY_CHARS = 6
 _MIN_RUN = 2
 _NOTHING: frozenset[int] = frozenset()
-# Code of each syllable, given out when it is first met. Shared by all sounds of a process, so that
-# compiled wordings stay true whichever lexicon they came from.
-_CODES: dict[tuple[str, str], str] = {}
+# 《汉语拼音方案》声母、韵母: flat and retroflex, front and back nasals in one, without y and w.
+_INITIALS = sorted({*INITIALS, ""} - {"zh", "ch", "sh"})
+_FINALS = (
+    "a o e ai ei ao ou an en ang ong er i ia ie iao iou ian in iang iong "
+    "u ua uo uai ui uan uen uang v ve van vn"
+).split()
+# Code of each syllable; of rare ones (ê, m) given out when first met. Shared by all sounds of a
+# process, so that compiled wordings stay true whichever lexicon they came from.
+_CODES: dict[tuple[str, str], str] = {
+    key: chr(_FIRST_CODE + number)
+    for number, key in enumerate(product(_INITIALS, _FINALS))
+}
 _NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 _MERGED_INITIALS = {"zh": "z", "ch": "c", "sh": "s"}
 _MERGED_FINALS = {"ing": "in", "eng": "en", "ueng": "uen"}
@@ -94,6 +105,26 @@ class SoundCodes(dict[int, str]):
             coded = char
         self[code] = coded
         return coded
+
+
+@lru_cache(maxsize=1024)
+def kindred_codes(code: str) -> str:
+    """All codes of syllables that have the initial or the final of this one, itself too.
+
+    Examples
+    --------
+    >>> from pipeline.judging.phonetics import load_sounds
+    >>> codes = sound_codes(load_sounds())
+    >>> codes[ord("东")] in kindred_codes(codes[ord("登")]), codes[ord("他")] in kindred_codes(codes[ord("登")])
+    (True, False)
+    """
+    keys = [key for key, known in _CODES.items() if known == code]
+    if not keys:
+        return code
+    initial, final = keys[0]
+    final = "in" if final == "您" else final
+    kin = [_CODES[one, two] for one, two in product(_INITIALS, _FINALS) if one == initial or two == final]
+    return "".join(dict.fromkeys([code, *kin]))
 
 
 @lru_cache(maxsize=8)
