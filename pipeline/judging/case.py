@@ -6,11 +6,11 @@ Table of contents: `Mark`, `Moment`, `Floor`, `Place`, `Window`, `Case`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from pipeline.judging.acoustic import Answers, can_say, hit_of
+from pipeline.judging.acoustic import Answers, Opinion, can_say, hit_of
 from pipeline.judging.calibration import Decision, MatchLimits
 from pipeline.judging.facts import measure_value
 from pipeline.judging.fillers_text import transcript_events
@@ -112,6 +112,7 @@ class Case:
         self.lexicon = lexicon
         self._marks: dict[tuple[str, Role], Mapping[int, list[Mark]]] = {}
         self._searches: dict[tuple[str, Role], dict[int, list[Mark]]] = {}
+        self._unless: dict[tuple[str, Role], list[Hit]] = {}
         self._moments: dict[str, tuple[Moment, ...]] = {}
         self._origin: Case | None = None
         self._alike: frozenset[str] = frozenset()
@@ -326,7 +327,10 @@ class Case:
         if known is None:
             phrase = self.lexicon.phrases[name]
             hits = [hit_at(self.transcript, span) for span in self.sound_index.best(phrase.like, role)]
-            known = self._marks[name, role] = self._kept(phrase, hits, role, self._wording_limits)
+            known = self._kept(phrase, hits, role, self._wording_limits)
+            if phrase.say and self.hearing.phrases:
+                self._add_answers(phrase, role, known, opinion="present")
+            self._marks[name, role] = known
         return known
 
     def _searched(self, name: str, role: Role, turns: tuple[int, ...]) -> Mapping[int, list[Mark]]:
@@ -338,10 +342,8 @@ class Case:
             phrase = self.lexicon.phrases[name]
             hits = [hit for pattern in phrase.say for hit in find(pattern, self.transcript, turns=missing)]
             kept = self._kept(phrase, hits, role, self.transcript.model.limits)
-            for mark in self._answered(phrase, role):
-                others = kept.setdefault(mark.hit.turn, [])
-                if not any(_overlap(mark.hit, other.hit) for other in others):
-                    others.append(mark)
+            if phrase.near == "unsure":
+                self._add_answers(phrase, role, kept, opinion="unsure")
             for turn in missing:
                 known[turn] = kept.get(turn, [])
         return known
@@ -356,21 +358,33 @@ class Case:
     ) -> dict[int, list[Mark]]:
         """Hits that are meant and stand alone, by turn."""
         by_turn: dict[int, list[Mark]] = {}
-        if not hits:
-            return by_turn
-        excused = self._wording_limits.accept
-        spans = self.sound_index.best(phrase.unless, role) if phrase.unless else []
-        taken = [hit_at(self.transcript, span) for span in spans if span.confidence >= excused]
+        taken: list[Hit] = []
         for hit in sorted(hits, key=lambda hit: (-hit.confidence, hit.start - hit.end)):
-            if (hit.negated and "negated" in phrase.guard) or (hit.quoted and "quoted" in phrase.guard):
-                continue
-            if any(_overlap(hit, other) for other in taken):
+            if not self._is_meant(phrase, hit) or any(_overlap(hit, other) for other in taken):
                 continue
             taken.append(hit)
             meant, decision = self._asked(phrase, hit, limits.decide(hit.confidence))
             if decision == "hit" or (decision == "near" and phrase.near == "unsure"):
                 by_turn.setdefault(hit.turn, []).append(Mark(meant, phrase.name_zh, decision == "hit"))
         return by_turn
+
+    def _is_meant(self, phrase: PhraseSet, hit: Hit) -> bool:
+        """Whether nothing around a hit denies it and nothing says that it is something else."""
+        if (hit.negated and "negated" in phrase.guard) or (hit.quoted and "quoted" in phrase.guard):
+            return False
+        return not any(_overlap(hit, other) for other in self._excused(phrase, hit.role))
+
+    def _excused(self, phrase: PhraseSet, role: Role) -> list[Hit]:
+        """Where a phrase set's ``unless`` stands."""
+        if not phrase.unless:
+            return []
+        known = self._unless.get((phrase.id, role))
+        if known is None:
+            least = self._wording_limits.accept
+            spans = self.sound_index.best(phrase.unless, role)
+            known = [hit_at(self.transcript, span) for span in spans if span.confidence >= least]
+            self._unless[phrase.id, role] = known
+        return known
 
     @cached_property
     def _answers(self) -> Answers:
@@ -389,16 +403,26 @@ class Case:
         probability = model.probability(answer, sure)
         return replace(hit, confidence=probability), "hit" if opinion == "present" else "miss"
 
-    def _answered(self, phrase: PhraseSet, role: Role) -> Iterator[Mark]:
-        """Where the audio says that a phrase was said, or may have been, whatever was written there."""
+    def _add_answers(
+        self, phrase: PhraseSet, role: Role, marks: dict[int, list[Mark]], *, opinion: Opinion
+    ) -> None:
+        """Add where the audio says that a phrase was said, or may have been, whatever was written there.
+
+        What it is sure of takes the place of doubtful marks.
+        """
         model = self.lexicon.acoustic
-        counts = {"present", "unsure"} if phrase.near == "unsure" else {"present"}
-        for answer in self._answers.of(phrase.id, role):
-            opinion = model.opinion(answer)
-            if opinion in counts and self._can_say(phrase, answer):
-                hit = hit_of(self.transcript, answer, model.probability(answer))
-                if hit is not None:
-                    yield Mark(hit, phrase.name_zh, is_sure=opinion == "present")
+        told = [(model.probability(answer), answer) for answer in self._answers.of(phrase.id, role)]
+        for probability, answer in sorted(told, key=lambda one: -one[0]):
+            if model.opinion(answer) != opinion or not self._can_say(phrase, answer):
+                continue
+            hit = hit_of(self.transcript, answer, probability)
+            if hit is None or not self._is_meant(phrase, hit):
+                continue
+            others = marks.setdefault(hit.turn, [])
+            if opinion == "present":
+                others[:] = [other for other in others if other.is_sure or not _overlap(hit, other.hit)]
+            if not any(_overlap(hit, other.hit) for other in others):
+                others.append(Mark(hit, phrase.name_zh, is_sure=opinion == "present"))
 
     def _can_say(self, phrase: PhraseSet, answer: PhraseEvidence) -> bool:
         return can_say(phrase, answer.spelling, self.call, self.transcript.model)

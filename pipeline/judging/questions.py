@@ -46,8 +46,12 @@ _WHOLE_TURN_S = 8.0
 _BEFORE_S, _AFTER_S, _AIR_S = 4.0, 1.0, 0.2
 # Spellings asked at one place.
 _SPELLINGS = 3
+# Stretches that overlap, each asked about on its own: 登进下来 and 我把您的诉求登进下来.
+_READINGS = 2
 # Shortest sentence, in characters that carry meaning, that is looked for where nothing was found.
 _LEAST_CHARS = 4
+# Share of the doubt asked of the least alike that even the most alike must show.
+_LEAST_DOUBT = 0.1
 # From this likeness a sentence is asked about though the recogniser was sure of its words.
 _VERY_ALIKE = 0.8
 # Most characters of a hit by sound that are written anew, and ways to do so that are tried.
@@ -100,14 +104,14 @@ def questions_about(
 
 
 def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
-    """Places of one phrase set on one side of the line, none overlapping."""
-    limits, model = case.lexicon.limits, case.lexicon.acoustic
+    """Places of one phrase set on one side of the line; not more than a few overlap."""
+    model = case.lexicon.acoustic
     sure: list[tuple[int, int]] = []
     open_: list[_Place] = []
     for found, wording in _worded(case, phrase, role):
         if found.confidence >= model.ask_below:
             sure.append((found.start, found.end))
-        elif found.confidence >= limits.wording_reject:
+        else:
             heard = case.transcript.stream[found.start : found.end]
             open_.append(_Place(found.start, found.end, found.confidence, _respelled(case, wording, heard)))
     if phrase.say and role == "agent":
@@ -122,10 +126,17 @@ def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
     if phrase.say and phrase.near == "unsure" and role == "agent":
         open_.extend(_nearly(case, phrase, role, sure))
         open_.extend(_numbered(case, phrase, role, sure))
+    return _settled(open_, sure)
+
+
+def _settled(places: Iterable[_Place], sure: Sequence[tuple[int, int]]) -> list[_Place]:
+    """The likeliest places that nothing sure overlaps, and few that overlap one another."""
     kept: list[_Place] = []
-    for place in _gathered(open_):
-        taken = [*sure, *((other.start, other.end) for other in kept)]
-        if not any(place.start < end and start < place.end for start, end in taken):
+    for place in _gathered(places):
+        if any(place.start < end and start < place.end for start, end in sure):
+            continue
+        rivals = [other for other in kept if place.start < other.end and other.start < place.end]
+        if len(rivals) < _READINGS:
             kept.append(place)
     return kept
 
@@ -242,21 +253,28 @@ def _nearly(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int,
     within = {number for number in index.of_role[role] if call.place(index.begins[number])[0] not in held}
 
     def doubted(start: int, end: int) -> bool:
-        return _doubt(case, start, end) >= limits.ask_doubt
+        return _doubt(case, start, end) >= _LEAST_DOUBT * limits.ask_doubt
 
     found = [
         near
         for wording in phrase.like
         for near in near_places(wording, index, within, alike=limits.ask_nearly, worth=doubted)
     ]
+    # The less alike, the more the recogniser must have doubted its words.
+    reach = max(1.0 - limits.ask_nearly, 1e-6)
+    found = [
+        near
+        for near in found
+        if _doubt(case, near.start, near.end) >= limits.ask_doubt * (1.0 - near.alike) / reach
+    ]
     found.sort(key=lambda near: (-near.alike, -len(near.text), near.start, near.text))
-    kept: list[Near] = []
+    apart: list[Near] = []
     for near in found:
-        if all(near.end <= other.start or other.end <= near.start for other in kept):
-            kept.append(near)
-    for near in kept[: limits.ask_most]:
-        texts = [one.text for one in found if (one.start, one.end) == (near.start, near.end)]
-        yield _Place(near.start, near.end, near.alike - 1.0, tuple(dict.fromkeys(texts)))
+        if all(near.end <= other.start or other.end <= near.start for other in apart):
+            apart.append(near)
+    for near in found:
+        if any(near.start < other.end and other.start < near.end for other in apart[: limits.ask_most]):
+            yield _Place(near.start, near.end, near.alike - 1.0, (near.text,))
 
 
 def _doubt(case: Case, start: int, end: int) -> float:
