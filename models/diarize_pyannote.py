@@ -114,6 +114,7 @@ class PyannoteDiarizer:
             len(model.specifications.classes), model.specifications.powerset_max_classes
         ).mapping
         self._voices_of_class: NDArray[np.float32] = mapping.cpu().numpy().astype(np.float32)
+        self._two_at_once = self._voices_of_class.sum(axis=1) > 1.0
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         self._models = (ModelId("pyannote-segmentation-3.0", "segmentation", digest), self._embedder.model)
 
@@ -135,14 +136,20 @@ class PyannoteDiarizer:
         padded = np.zeros((count - 1) * step + size, dtype=np.float32)
         padded[: len(samples)] = samples
         view = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
-        parts = []
+        voices, both = [], []
         with torch.inference_mode(), _quiet():
             for at in range(0, count, _BATCH):
                 batch = torch.from_numpy(np.ascontiguousarray(view[at : at + _BATCH])).unsqueeze(1)
-                scores = self._network(batch.to(self._device)).float().cpu().numpy()
-                parts.append(np.exp(scores) @ self._voices_of_class)
-        voices = np.concatenate(parts).astype(np.float64)
-        return Windows(voices, self._limits.step_s, _WINDOW_S, len(samples) / SAMPLE_RATE_HZ)
+                classes = np.exp(self._network(batch.to(self._device)).float().cpu().numpy())
+                voices.append(classes @ self._voices_of_class)
+                both.append(classes[:, :, self._two_at_once].sum(axis=2))
+        return Windows(
+            np.concatenate(voices).astype(np.float64),
+            self._limits.step_s,
+            _WINDOW_S,
+            len(samples) / SAMPLE_RATE_HZ,
+            np.concatenate(both).astype(np.float64),
+        )
 
     def stretches(self, samples: Samples) -> list[SpeakerStretch]:
         """Speech stretches of the parties, sorted by start."""

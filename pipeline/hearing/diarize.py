@@ -4,13 +4,14 @@ A segmentation model says when one voice speaks, when two do, and tells up to th
 inside 10 s; but it numbers them anew in each window, and similar voices often share a number.
 So it is asked for speech, overlap and the cuts between voices; which cut-out stretch belongs to whom
 is decided once for the whole call by voice embeddings, each stretch embedded once, with the windows'
-numbering as a hint (`pipeline.hearing.grouping`).
+numbering as a hint (`pipeline.hearing.grouping`). Two at once are likelier where the floor changes hands
+than in the midst of what one voice says, and less is asked of them there.
 
 Conventions
 -----------
 Times in seconds; activations are probabilities of shape (windows, frames, voices).
 
-Table of contents: `Windows`, `LineLevels`, `single_voice_stretches`, `window_links`, `speech_and_overlap`,
+Table of contents: `Windows`, `LineLevels`, `speech_and_overlap`, `single_voice_stretches`, `window_links`,
 `party_frames`, `heard_frames`, `parties`.
 
 References
@@ -57,12 +58,16 @@ class Windows:
     voices : ndarray, shape (windows, frames, local voices)
         Probabilities.
     step_s, window_s, duration_s : float
+    both : ndarray, shape (windows, frames), optional
+        How probably two voices speak at once; the second voice's probability where the model does not say,
+        which also counts being unsure which of two voices speaks.
     """
 
     voices: Array
     step_s: float
     window_s: float
     duration_s: float
+    both: Array | None = None
 
     @property
     def frame_s(self) -> float:
@@ -93,11 +98,44 @@ class LineLevels:
     floor_db: Array
 
 
-def single_voice_stretches(windows: Windows, *, limits: DiarizeLimits) -> list[Stretch]:
+def speech_and_overlap(windows: Windows) -> tuple[Array, Array]:
+    """Average over the windows how probably anybody speaks, and two at once.
+
+    Returns
+    -------
+    speech, overlap : ndarray, shape (frames,)
+        The middle of a window counts most.
+    """
+    total, per_window = windows.frames, windows.voices.shape[1]
+    one = windows.voices.max(axis=2)
+    two = np.sort(windows.voices, axis=2)[:, :, -2] if windows.both is None else windows.both
+    sums, seen = np.zeros((2, total)), np.zeros(total)
+    weight = np.hanning(per_window + 2)[1:-1] + 1e-3
+    for window in range(windows.voices.shape[0]):
+        first = windows.first(window)
+        end = min(first + per_window, total)
+        if end > first:
+            size = end - first
+            sums[0, first:end] += one[window, :size] * weight[:size]
+            sums[1, first:end] += two[window, :size] * weight[:size]
+            seen[first:end] += weight[:size]
+    sums /= np.maximum(seen, 1e-9)
+    return sums[0], sums[1]
+
+
+def single_voice_stretches(windows: Windows, overlap: Array, *, limits: DiarizeLimits) -> list[Stretch]:
     """Cut the recording into runs of a single voice.
 
     Each frame is read from the window whose middle is nearest; at the seam between two
-    windows a run goes on when it is the same voice by the frames both windows share.
+    windows a run goes on when it is the same voice by the frames both windows share. A frame in which
+    somebody speaks and two hardly do is the likelier voice's, however unsure that is: left out, it would go
+    to whoever speaks before or after, and nobody would have listened to it.
+
+    Parameters
+    ----------
+    windows : Windows
+    overlap : ndarray, shape (frames,)
+        See `speech_and_overlap`.
     """
     voices, total = windows.voices, windows.frames
     count, per_window, _ = voices.shape
@@ -111,9 +149,8 @@ def single_voice_stretches(windows: Windows, *, limits: DiarizeLimits) -> list[S
         end = total if window == count - 1 else first + half + round(step / 2)
         begin, end = min(begin, total), min(end, total, first + per_window)
         part = voices[window, begin - first : end - first]
-        active = part > limits.onset
-        alone = active.sum(axis=1) == 1
-        label[begin:end] = np.where(alone, window * 8 + active.argmax(axis=1), -1)
+        alone = (part.sum(axis=1) > limits.onset) & (overlap[begin:end] <= limits.handover_onset)
+        label[begin:end] = np.where(alone, window * 8 + part.argmax(axis=1), -1)
         if window:
             seams[begin] = (window - 1, window)
     edges = [0, *(np.flatnonzero(np.diff(label)) + 1).tolist(), total]
@@ -184,30 +221,6 @@ def window_links(windows: Windows, pieces: Sequence[Stretch], *, onset: float) -
     return same, other
 
 
-def speech_and_overlap(windows: Windows) -> tuple[Array, Array]:
-    """Average over the windows how probably anybody speaks, and two at once.
-
-    Returns
-    -------
-    speech, overlap : ndarray, shape (frames,)
-        The middle of a window counts most.
-    """
-    total, per_window = windows.frames, windows.voices.shape[1]
-    ordered = np.sort(windows.voices, axis=2)
-    sums, seen = np.zeros((2, total)), np.zeros(total)
-    weight = np.hanning(per_window + 2)[1:-1] + 1e-3
-    for window in range(windows.voices.shape[0]):
-        first = windows.first(window)
-        end = min(first + per_window, total)
-        if end > first:
-            size = end - first
-            sums[0, first:end] += ordered[window, :size, -1] * weight[:size]
-            sums[1, first:end] += ordered[window, :size, -2] * weight[:size]
-            seen[first:end] += weight[:size]
-    sums /= np.maximum(seen, 1e-9)
-    return sums[0], sums[1]
-
-
 def party_frames(
     windows: Windows,
     pieces: Sequence[Stretch],
@@ -220,7 +233,7 @@ def party_frames(
 
     Where one voice is heard it belongs to the party of its piece, whatever number the window
     gave it: two similar voices often share one. Frames of two voices belong to the two parties
-    nearest in time.
+    nearest in time; which frames these are depends on whether the floor changes hands there.
 
     Parameters
     ----------
@@ -239,12 +252,17 @@ def party_frames(
     after = np.clip(np.searchsorted(known, everywhere), 0, len(known) - 1)
     before = np.clip(after - 1, 0, len(known) - 1)
     nearer = np.abs(known[before] - everywhere) <= np.abs(known[after] - everywhere)
-    owner = owner[np.where(nearer, known[before], known[after])]
+    held = owner[np.where(nearer, known[before], known[after])]
     count = max(int(groups.max()) + 1, 2)
     parties_of = np.zeros((windows.frames, count), dtype=bool)
-    parties_of[everywhere, owner] = True
-    for begin, end in _runs(overlap > limits.overlap_onset):
-        parties_of[begin:end, _around(owner, begin, end, count)] = True
+    parties_of[everywhere, held] = True
+    for begin, end in _runs(overlap > limits.handover_onset):
+        parts = [(begin, end)]
+        if begin == 0 or end == windows.frames or held[begin - 1] == held[end]:
+            inside = _runs(overlap[begin:end] > limits.overlap_onset)
+            parts = [(begin + a, begin + b) for a, b in inside]
+        for first, last in parts:
+            parties_of[first:last, _around(held, first, last, count)] = True
     return parties_of
 
 
@@ -310,7 +328,8 @@ def parties(
     list of SpeakerStretch
         Sorted by start; speakers 0 and 1, and 2 when a third voice is clearly there.
     """
-    pieces = single_voice_stretches(windows, limits=limits)
+    speech, overlap = speech_and_overlap(windows)
+    pieces = single_voice_stretches(windows, overlap, limits=limits)
     if not pieces:
         return []
     frame_s = windows.frame_s
@@ -327,7 +346,6 @@ def parties(
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)
     groups = third_group(groups, vectors, links, limits=limits)
     groups = without_islands(groups, vectors, blocks, margin=limits.island_margin)
-    speech, overlap = speech_and_overlap(windows)
     active = party_frames(windows, pieces, groups, overlap, limits=limits)
     if line is None:
         active &= (speech > limits.onset)[:, None]

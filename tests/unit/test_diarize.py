@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.hearing.diarize import LineLevels, Windows, parties, single_voice_stretches
+from pipeline.hearing.diarize import LineLevels, Windows, parties, single_voice_stretches, speech_and_overlap
 from pipeline.hearing.grouping import DiarizeLimits, third_group, two_groups, without_islands
 
 FRAME_S = 0.02
@@ -135,7 +135,8 @@ def test_silence_has_no_parties() -> None:
 
 
 def test_stretches_lie_inside_the_recording_and_hold_one_voice() -> None:
-    pieces = single_voice_stretches(windows(TURNS, 30.0, shuffle=True), limits=DiarizeLimits())
+    heard = windows(TURNS, 30.0, shuffle=True)
+    pieces = single_voice_stretches(heard, speech_and_overlap(heard)[1], limits=DiarizeLimits())
     assert all(0 <= p.first < p.last <= 1500 for p in pieces)
     assert all(p.frames * FRAME_S <= DiarizeLimits().most_piece_s + 0.05 for p in pieces)
     for piece in pieces:
@@ -151,3 +152,50 @@ def test_windows_decide_where_there_is_no_embedding() -> None:
     links = np.array([[0, 1, -1, -1], [1, 0, -1, -1], [-1, -1, 0, 1], [-1, -1, 1, 0]], dtype=float)
     groups = two_groups(np.zeros((4, 1)), links)
     assert groups[0] == groups[1] != groups[2] == groups[3]
+
+
+def test_less_is_asked_of_two_voices_where_the_floor_changes_hands() -> None:
+    """The same doubtful overlap, between one voice and the other, and inside one voice."""
+    turns = [(1.0, 5.0, 0), (4.4, 9.0, 1), (10.0, 19.0, 0)]
+    heard = windows(turns, 20.0, shuffle=True)
+    both = np.zeros(heard.voices.shape[:2])
+    for window in range(len(both)):
+        for start_s, end_s in ((4.4, 5.0), (14.0, 14.6)):
+            first, last = (round((t - window * heard.step_s) / FRAME_S) for t in (start_s, end_s))
+            both[window, max(first, 0) : max(last, 0)] = 0.68
+    doubtful = Windows(heard.voices, heard.step_s, heard.window_s, heard.duration_s, both)
+    found = parties(doubtful, embedder(turns, spread=0.0), limits=DiarizeLimits())
+    first = next(s.speaker for s in found if s.start_s < 2.0)
+    assert [a for a, b in talk_of(found, 1 - first) if a < 14.6 and b > 14.0] == []
+    (cut_in,) = talk_of(found, 1 - first)
+    assert cut_in[0] == pytest.approx(4.4, abs=0.05)
+    assert talk_of(found, first)[0][1] == pytest.approx(5.0, abs=0.05)
+
+
+def test_being_unsure_which_of_two_speaks_is_not_hearing_both() -> None:
+    voices = np.full((1, 500, 3), 0.5) * np.array([1.0, 1.0, 0.0])
+    both = np.full((1, 500), 0.02)
+    assert speech_and_overlap(Windows(voices, 2.5, 10.0, 10.0))[1].max() == pytest.approx(0.5)
+    assert speech_and_overlap(Windows(voices, 2.5, 10.0, 10.0, both))[1].max() == pytest.approx(0.02)
+
+
+def test_a_short_answer_is_listened_to() -> None:
+    """A quarter of a second between two of the other's phrases, and windows that give it their number."""
+    truth = [(1.0, 4.0, 0), (4.2, 7.0, 1), (8.0, 10.0, 0), (10.3, 10.55, 1), (10.9, 13.0, 0)]
+    heard = [(a, b, 0 if a == 10.3 else w) for a, b, w in truth]
+    found = parties(windows(heard, 14.0, shuffle=False), embedder(truth, spread=0.1), limits=DiarizeLimits())
+    by_start = {round(s.start_s, 1): s.speaker for s in found}
+    assert by_start[10.3] == by_start[4.2] != by_start[10.9]
+
+
+@pytest.mark.parametrize(("order", "voices"), [("relieved", 3), ("alternating", 2)])
+def test_a_voice_like_another_is_a_third_when_it_relieves_it(order: str, voices: int) -> None:
+    """Likeness 0.75 between two of three voices: too much where they alternate."""
+    agents = np.array([[1.0, 0.0, 0.0], [0.75, np.sqrt(1.0 - 0.75**2), 0.0]])
+    customer = np.array([0.0, 0.0, 1.0])
+    spoken = [0] * 8 + [1] * 8 if order == "relieved" else [0, 1] * 8
+    vectors = np.array([v for who in spoken for v in (agents[who], customer)])
+    none = np.zeros((32, 32))
+    limits = DiarizeLimits()
+    found = third_group(two_groups(vectors, none), vectors, none, limits=limits)
+    assert len(set(found.tolist())) == voices
