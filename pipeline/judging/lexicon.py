@@ -191,7 +191,10 @@ def read_phrases(sources: Iterable[Source], model: MatchModel | None = None) -> 
                     )
                 ),
                 say=_joined(tuple(_compiled(entry, "say", lists, phrase)), phrase),
-                unless=tuple(_compiled(entry, "unless", lists, exception)),
+                unless=(
+                    *_compiled(entry, "unless", lists, exception),
+                    *_compiled(entry, "unless_written", lists, exact),
+                ),
                 guard=_guard(entry),
                 near=entry.choice("near", NEAR_POLICIES, "unsure"),
                 own_number=entry.flag("own_number"),

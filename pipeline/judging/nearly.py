@@ -33,7 +33,7 @@ from pipeline.judging.wordings import SoundIndex, Wording, kindred_codes, sound_
 # Fewest syllables that carry meaning in a wording that one of them may be missing from.
 _LEAST = 3
 # ... and how much of it may be gaps.
-_MOST_FREE = 0.5
+_MOST_FREE = 0.34
 # What all errors together may cost.
 _MOST_COST = 2 * UNIT
 # What one missing or added syllable costs; what a syllable that was said is worth against costs.
@@ -81,10 +81,11 @@ _Row = tuple["str | _Free | _Either", ...]
 
 @dataclass(frozen=True, slots=True)
 class NearWording:
-    """A wording that forgives; make it with `near_wording`."""
+    """A wording that forgives; make it with `near_wording`. ``most`` is what its longest way weighs."""
 
     row: _Row
     relaxed: re.Pattern[str]
+    most: int
 
 
 @lru_cache(maxsize=8192)
@@ -101,7 +102,8 @@ def near_wording(source: str, sounds: Sounds) -> NearWording | None:
         return None
     row, at = _row_of(source, 0)
     assert at == len(source), f"{source!r} was not read to its end"
-    return NearWording(row, re.compile(_relaxed(row, sounds, lone=_least(row) > _LEAST)))
+    relaxed = _relaxed(row, sounds, lone=_least(row) >= _LEAST)
+    return NearWording(row, re.compile(relaxed), _weight(row, sounds))
 
 
 def _row_of(source: str, at: int) -> tuple[_Row, int]:
@@ -166,6 +168,17 @@ def _least(row: _Row) -> int:
     )
 
 
+def _weight(row: _Row, sounds: Sounds) -> int:
+    """Weight of the longest way to say a wording."""
+    total = 0
+    for part in row:
+        if isinstance(part, str):
+            total += _priced(part, sounds)[1]
+        elif isinstance(part, _Either):
+            total += max(_weight(way, sounds) for way in part.ways)
+    return total
+
+
 def near_places(
     wording: Wording,
     index: SoundIndex,
@@ -183,6 +196,7 @@ def near_places(
     if loose is None:
         return
     coded, at = BREAK.join(index.coded), 0
+    budget = min(_MOST_COST, int((1.0 - alike) * loose.most))
     while (match := loose.relaxed.search(coded, at)) is not None:
         at = match.start() + 1
         number = bisect_right(index.begins, match.start()) - 1
@@ -192,7 +206,9 @@ def near_places(
             continue
         if not worth(*match.span()):
             continue
-        best = _aligned(loose.row, text, match.start() - begin, match.end() - begin, sounds)
+        best = _aligned(
+            loose.row, text, match.start() - begin, match.end() - begin, budget=budget, sounds=sounds
+        )
         if best is None:
             continue
         end, fit = best
@@ -207,23 +223,24 @@ def near_places(
             yield Near(match.start(), begin + end, share, fit.text)
 
 
-def _aligned(row: _Row, text: str, start: int, end: int, sounds: Sounds) -> tuple[int, _Fit] | None:
-    """Align with what matched, one more character at its end."""
-    fits = _row_fits(row, text[: end + 1], {start: _Fit(0, 0, 0, "")}, sounds)
+def _aligned(
+    row: _Row, text: str, start: int, end: int, *, budget: int, sounds: Sounds
+) -> tuple[int, _Fit] | None:
+    """Align with what matched, one more character at its end, at no more than a cost."""
+    fits = _row_fits(row, text[: end + 1], {start: _Fit(0, 0, 0, "")}, budget, sounds)
     return min(fits.items(), key=lambda one: (one[1].rank, one[0]), default=None)
 
 
-def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], sounds: Sounds) -> dict[int, _Fit]:
+def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], budget: int, sounds: Sounds) -> dict[int, _Fit]:
     for part in row:
         after: dict[int, _Fit] = {}
         for at, fit in begun.items():
-            if fit.cost > _MOST_COST:
-                continue
             if isinstance(part, str):
                 weight = fit.weight + _priced(part, sounds)[1]
                 for length, cost, same in _literal_costs(part, text[at : at + len(part)], sounds):
-                    one = _Fit(fit.cost + cost, weight, fit.same + same, fit.text + part)
-                    _keep(after, at + length, one)
+                    if fit.cost + cost <= budget:
+                        one = _Fit(fit.cost + cost, weight, fit.same + same, fit.text + part)
+                        _keep(after, at + length, one)
             elif isinstance(part, _Free):
                 for end in range(at + part.least, min(at + part.most, len(text)) + 1):
                     _keep(after, end, fit._replace(text=fit.text + text[at:end]))
@@ -231,7 +248,7 @@ def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], sounds: Sounds) -> d
                 if part.may_miss:
                     _keep(after, at, fit)
                 for way in part.ways:
-                    for end, one in _row_fits(way, text, {at: fit}, sounds).items():
+                    for end, one in _row_fits(way, text, {at: fit}, budget, sounds).items():
                         _keep(after, end, one)
         begun = after
         if not begun:

@@ -136,8 +136,10 @@ def _settled(places: Iterable[_Place], sure: Sequence[tuple[int, int]]) -> list[
         if any(place.start < end and start < place.end for start, end in sure):
             continue
         rivals = [other for other in kept if place.start < other.end and other.start < place.end]
-        if len(rivals) < _READINGS:
-            kept.append(place)
+        asked = {text for other in rivals for text in other.spellings}
+        spellings = tuple(text for text in place.spellings if text not in asked)
+        if spellings and len(rivals) < _READINGS:
+            kept.append(replace(place, spellings=spellings))
     return kept
 
 
@@ -294,8 +296,10 @@ def _numbered(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[in
         return
     index = case.sound_index
     spoken = "".join("零一二三四五六七八九"[int(digit)] for digit in own)
+    heads: dict[str, str] = {}  # 工好 and 工毫 only say how 工号 is misheard
     for head in heads_of_number([wording.source for wording in phrase.like]):
-        coded = head.translate(index.codes)
+        heads.setdefault(head.translate(index.codes), head)
+    for coded, head in heads.items():
         for number in sorted(index.of_role[role]):
             at = index.coded[number].find(coded)
             if at < 0:
