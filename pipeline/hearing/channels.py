@@ -91,7 +91,7 @@ def is_dual_mono(channels: Samples, *, limits: ChannelLimits | None = None) -> b
     (False, True)
     """
     limits = limits or ChannelLimits()
-    left, right = (channels[i].astype(np.float64) for i in (0, 1))
+    left, right = channels
     power_left, power_right = float(left @ left), float(right @ right)
     if min(power_left, power_right) <= 0.0:
         return False
@@ -148,26 +148,30 @@ def _delays(source: Samples, other: Samples, frames: NDArray[np.bool_], reach: i
     ndarray, shape (2 * reach + 1,)
         ``[reach + k] = sum source[n - k] other[n]`` over the samples n of the chosen frames.
     """
-    block = 100 * _FRAME
-    size = 1 << (block + 2 * reach).bit_length()
-    cross = np.zeros(2 * reach + 1)
+    from scipy.fft import irfft, rfft
+
+    block = 4 * reach
+    size = block + 2 * reach
+    total = np.zeros(size // 2 + 1, dtype=np.complex128)
     gate = np.repeat(frames, _FRAME)
     padded = np.pad(source, (reach, reach + block))
     for at in range(0, len(gate), block):
         chosen = gate[at : at + block]
         if chosen.any():
-            wanted = np.fft.rfft(other[at : at + len(chosen)] * chosen, size)
-            around = np.fft.rfft(padded[at : at + block + 2 * reach], size)
-            # around[m] is source[at - reach + m], so delay k stands at m = reach - k.
-            cross += np.fft.irfft(np.conj(wanted) * around, size)[: 2 * reach + 1][::-1]
+            wanted = rfft(other[at : at + len(chosen)] * chosen, size)
+            total += np.conj(wanted) * rfft(padded[at : at + size], size)
+    # In a block, place m of ``padded`` is source[at - reach + m], so delay k stands at m = reach - k.
+    cross: NDArray[np.float64] = irfft(total, size)[: 2 * reach + 1][::-1]
     return cross
 
 
 def _autocorrelation(source: Samples, frames: NDArray[np.bool_], lag: int, taps: int) -> NDArray[np.float64]:
     """Autocorrelation, up to ``taps``, of what the source said ``lag`` before the chosen frames."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
     block = 100 * _FRAME
-    size = 1 << (block + taps).bit_length()
-    auto = np.zeros(taps)
+    size = next_fast_len(block + taps, real=True)
+    total = np.zeros(size // 2 + 1)
     gate = np.repeat(frames, _FRAME)
     late = np.zeros(len(gate), dtype=np.float32)
     begin, end = max(lag, 0), min(len(gate), len(source) + lag)
@@ -175,7 +179,9 @@ def _autocorrelation(source: Samples, frames: NDArray[np.bool_], lag: int, taps:
     late *= gate
     for at in range(0, len(gate), block):
         if gate[at : at + block].any():
-            auto += np.fft.irfft(np.abs(np.fft.rfft(late[at : at + block], size)) ** 2, size)[:taps]
+            spectrum = rfft(late[at : at + block], size)
+            total += spectrum.real**2 + spectrum.imag**2
+    auto: NDArray[np.float64] = irfft(total, size)[:taps]
     return auto
 
 
@@ -187,31 +193,38 @@ def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | Non
     Leak or None
         None when there is too little one-sided speech, or nothing coherent leaks.
     """
+    levels = (frame_levels_db(source), frame_levels_db(other))
+    return _leak_and_rest(source, other, levels, limits or ChannelLimits())[0]
+
+
+def _leak_and_rest(
+    source: Samples, other: Samples, levels_db: tuple[Levels, Levels], limits: ChannelLimits
+) -> tuple[Leak | None, Samples]:
+    """What leaks from ``source`` into ``other``, and ``other`` without it."""
     from scipy.linalg import solve_toeplitz
 
-    limits = limits or ChannelLimits()
-    source_db, other_db = frame_levels_db(source), frame_levels_db(other)
+    source_db, other_db = levels_db
     frames = _only_source(source_db, other_db, limits.gate_db)
     if frames.sum() * FRAME_S < limits.min_leak_s:
-        return None
+        return None, other
     reach = int(limits.leak_lag_s * SAMPLE_RATE_HZ)
     near = limits.leak_taps // 4
     cross = _delays(source, other, frames, reach)
     lag = int(np.argmax(np.abs(cross[reach - near :]))) - 2 * near
     auto = _autocorrelation(source, frames, lag, limits.leak_taps)
     if auto[0] <= 0.0:
-        return None
+        return None, other
     auto[0] *= 1.0 + 1e-3  # keeps a band-limited signal's equations solvable
     right = cross[reach + lag : reach + lag + limits.leak_taps]
     path = np.asarray(
         solve_toeplitz(auto, np.pad(right, (0, limits.leak_taps - len(right)))), dtype=np.float64
     )
-    cleaned = _subtracted(source, other, path, lag)
     before = _power_db(other_db[frames])
+    cleaned = _subtracted(source, other, path, lag)
     gain_db = before - _power_db(frame_levels_db(cleaned)[frames])
     if gain_db < limits.min_gain_db:
-        return None
-    return Leak(path, lag, _power_db(source_db[frames]) - before, gain_db)
+        return None, other
+    return Leak(path, lag, _power_db(source_db[frames]) - before, gain_db), cleaned
 
 
 def _power_db(levels_db: Levels) -> float:
@@ -224,8 +237,11 @@ def is_raised(source: Samples, other: Samples, *, limits: ChannelLimits | None =
 
     True also when there is too little one-sided speech to tell.
     """
-    limits = limits or ChannelLimits()
-    source_db, other_db = frame_levels_db(source), frame_levels_db(other)
+    return _is_raised((frame_levels_db(source), frame_levels_db(other)), limits or ChannelLimits())
+
+
+def _is_raised(levels_db: tuple[Levels, Levels], limits: ChannelLimits) -> bool:
+    source_db, other_db = levels_db
     frames = _only_source(source_db, other_db, limits.gate_db)
     if frames.sum() * FRAME_S < limits.min_leak_s:
         return True
@@ -238,16 +254,16 @@ def is_raised(source: Samples, other: Samples, *, limits: ChannelLimits | None =
 def _subtracted(source: Samples, other: Samples, path: NDArray[np.float64], lag: int) -> Samples:
     from scipy.signal import oaconvolve
 
-    leaked = oaconvolve(source.astype(np.float64), path)
+    leaked = oaconvolve(source, path.astype(np.float32))
     total = len(other)
-    shifted = np.zeros(total)
+    shifted = np.zeros(total, np.float32)
     if lag >= 0:
         length = min(total - lag, len(leaked))
         shifted[lag : lag + length] = leaked[:length]
     else:
         length = min(total, len(leaked) + lag)
         shifted[:length] = leaked[-lag : -lag + length]
-    return (other - shifted).astype(np.float32)
+    return np.asarray(other - shifted, dtype=np.float32)
 
 
 def without_leak(source: Samples, other: Samples, leak: Leak) -> Samples:
@@ -283,20 +299,16 @@ def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Sepa
     """
     if channels.ndim != 2 or channels.shape[0] != 2:
         raise InputError(f"expected two channels, found shape {channels.shape}; mono needs no separation")
+    limits = limits or ChannelLimits()
     left, right = channels[0], channels[1]
-    into_right = leak_between(left, right, limits=limits)
-    into_left = leak_between(right, left, limits=limits)
-    cleaned = np.stack(
-        [
-            without_leak(right, left, into_left) if into_left else left,
-            without_leak(left, right, into_right) if into_right else right,
-        ]
-    )
+    left_db, right_db = frame_levels_db(left), frame_levels_db(right)
+    into_left, clean_left = _leak_and_rest(right, left, (right_db, left_db), limits)
+    into_right, clean_right = _leak_and_rest(left, right, (left_db, right_db), limits)
     raised = (
-        into_left is not None or is_raised(right, left, limits=limits),
-        into_right is not None or is_raised(left, right, limits=limits),
+        into_left is not None or _is_raised((right_db, left_db), limits),
+        into_right is not None or _is_raised((left_db, right_db), limits),
     )
-    return Separated(cleaned, (into_left, into_right), raised)
+    return Separated(np.stack([clean_left, clean_right]), (into_left, into_right), raised)
 
 
 def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:

