@@ -26,6 +26,7 @@ from benchmarks.against import side_by_side
 from benchmarks.archive import archive_costs
 from benchmarks.document import DOCS, write_section
 from benchmarks.nightpage import page
+from benchmarks.pinned import as_worker
 from benchmarks.samplenight import (
     CALLS,
     ROOT,
@@ -335,4 +336,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    as_worker()
     main()

@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data_samples"
 CALLS = ("in02", "in03", "in05", "out02", "out03")
+_NOT_PASSED_ON = ("ZHIJIAN_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "GLIBC_")
 EVERY_CALL = tuple(sorted(path.name.split(".")[0] for path in (SAMPLES / "recordings").iterdir()))
 
 
@@ -74,7 +75,7 @@ def settings_of(folder: Path, **more: Any) -> Any:
 
 def environment() -> dict[str, str]:
     """Environment of a program that is clocked: nobody's settings, no spinning threads."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ZHIJIAN_", "OMP_", "MKL_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_PASSED_ON)}
     return {**kept, "OMP_WAIT_POLICY": "PASSIVE"}
 
 

@@ -29,6 +29,7 @@ from benchmarks.hearing.goals import goals_table
 from benchmarks.hearing.lines import human_sets
 from benchmarks.hearing.measuring import Ports, heard_call, voices_of_call
 from benchmarks.hearing.truth import Counts, TrueCall
+from benchmarks.pinned import as_worker
 from pipeline.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,4 +220,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    as_worker()
     sys.exit(main())
