@@ -3,7 +3,7 @@
 Only this package imports ctranslate2, faster_whisper, torch or pyannote, and it does so inside
 functions, so that ``import models`` costs nothing.
 
-Table of contents: `required_models`, `load_recognizer`, `load_diarizer`.
+Table of contents: `required_models`, `load_recognizer`, `load_diarizer`, `load_words`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.ports import Diarizer, Recognizer
+    from pipeline.ports import Diarizer, Recognizer, WordModel
 
 SEGMENTATION = "pyannote-segmentation-3.0"
 EMBEDDING = "campplus-zh-en"
+WORDS = "zh-words"
 FAKE = "fake"
 """Setting value of tests that need no weights; see `models.fake`."""
 
@@ -89,6 +90,22 @@ def load_diarizer(model: str, model_dir: Path, *, device: str = "auto", threads:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)
     return PyannoteDiarizer(segmentation, embedding, device=device)
+
+
+def load_words(model: str, model_dir: Path) -> WordModel | None:
+    """Load the optional word model; None where it was not fetched, or where ``model`` is a fake.
+
+    Raises
+    ------
+    ModelMissingError
+        It is damaged, or the library that reads it is not installed.
+    """
+    if _is_fake(model) or not (model_dir / WORDS).is_dir():
+        return None
+    from models.fetch import installed, model_id
+    from models.kenlm_words import KenlmWords
+
+    return KenlmWords(installed(WORDS, model_dir) / "zh_CN.lm", model_id(WORDS, model_dir))
 
 
 def _is_fake(model: str) -> bool:

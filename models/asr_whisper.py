@@ -26,14 +26,25 @@ from typing import Any
 import numpy as np
 
 from models.phrase_scores import relative_logprobs
+from models.text_scores import character_logprobs
 from models.whisper_words import merged_marks, trimmed
 from models.windows import Piece, Window, gather, pack, quietest, uncovered
 from pipeline.errors import ConfigError, ModelMissingError
-from pipeline.ports import SAMPLE_RATE_HZ, HeardSegment, HeardWord, PhraseQuery, PhraseScore, Samples
+from pipeline.ports import (
+    SAMPLE_RATE_HZ,
+    HeardSegment,
+    HeardWord,
+    PhraseQuery,
+    PhraseScore,
+    Samples,
+    TextQuery,
+)
 from pipeline.records import ModelId
 
 _FRAMES_PER_S = 100  # mel frames
 _WINDOW_FRAMES = 3000
+_ENCODED_PER_S = 50
+_EDGE_S = 0.3
 _KEPT = 4  # two channels, and what had to be heard again in each
 
 
@@ -229,6 +240,18 @@ class WhisperRecognizer:
         """Ask the audio about phrases; see `models.phrase_scores`."""
         return relative_logprobs(self._whisper, self._tokenizer, samples, queries)
 
+    def text_scores(
+        self, samples: Samples, queries: Sequence[TextQuery]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        """Ask the audio about texts; see `models.text_scores`."""
+        return character_logprobs(
+            self._whisper,
+            self._tokenizer,
+            samples,
+            queries,
+            encoded=lambda start_s, end_s: self._heard(samples, start_s, end_s),
+        )
+
     def _decode(
         self,
         samples: Samples,
@@ -281,23 +304,23 @@ class WhisperRecognizer:
             self._kept.popitem(last=False)
         return batches
 
+    def _heard(self, samples: Samples, start_s: float, end_s: float) -> tuple[Any, int] | None:
+        """What the encoder made of a stretch inside a window that is kept, as (1, frames, width)."""
+        own = [batches for kept, batches in self._kept.values() if kept is samples]
+        for batch in (batch for batches in reversed(own) for batch in batches):
+            for row, window in enumerate(batch.windows):
+                stretch = window.stretch(start_s, end_s, edge_s=_EDGE_S)
+                if stretch is not None:
+                    first, last = int(stretch[0] * _ENCODED_PER_S), round(stretch[1] * _ENCODED_PER_S) + 1
+                    cut = np.ascontiguousarray(_on_cpu(batch.encoded)[row : row + 1, first:last])
+                    return cut, cut.shape[1] * _FRAMES_PER_S // _ENCODED_PER_S
+        return None
+
     def _encode_windows(self, samples: Samples, windows: Sequence[Window]) -> _Batch:
         longest_s = max(window.duration_s for window in windows) + self._options.air_s
         frames = min(_WINDOW_FRAMES, int(longest_s * _FRAMES_PER_S) // 2 * 2)
         features = np.stack([self._features(gather(samples, window), frames) for window in windows])
-        return _Batch(tuple(windows), self._encoded(features))
-
-    def _encoded(self, features: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
-        """Encode windows, on a CPU one after the other: the same numbers, but attention stays in the caches.
-
-        Between them, eight windows of 29 s would write and read 600 MB of attention a layer.
-        """
-        if self._whisper.model.device == "cuda":
-            return self._whisper.encode(features)
-        import ctranslate2
-
-        each = [np.array(self._whisper.encode(one[None])) for one in features]
-        return ctranslate2.StorageView.from_array(np.concatenate(each))
+        return _Batch(tuple(windows), self._whisper.encode(features))
 
     def _features(self, samples: Samples, frames: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         features = self._whisper.feature_extractor(samples)[:, :frames]
@@ -386,6 +409,14 @@ class WhisperRecognizer:
             for index, words in sorted(rows.items()):
                 segments.append(_segment(window.pieces[index], words, one))
         return segments
+
+
+def _on_cpu(encoded: Any) -> np.ndarray[Any, Any]:
+    import ctranslate2
+
+    if encoded.device == "cuda":
+        encoded = encoded.to_device(ctranslate2.Device.cpu)
+    return np.asarray(encoded)
 
 
 def _segment(piece: Piece, words: Sequence[HeardWord], decoded: _Decoded) -> HeardSegment:

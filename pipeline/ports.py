@@ -1,16 +1,16 @@
 """What hearing asks of models: protocols, so that `models/` can be replaced or faked.
 
 Table of contents: `HeardWord`, `HeardSegment`, `Recognizer`; `PhraseQuery`, `PhraseScore`,
-`PhraseListener`;
+`PhraseListener`; `TextQuery`, `TextListener`; `WordModel`;
 `SpeakerStretch`, `Diarizer`.
 Audio is always float32 mono in [-1, 1] at 16 kHz, shape ``(n,)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,55 @@ class PhraseListener(Protocol):
         self, samples: Samples, queries: Sequence[PhraseQuery]
     ) -> list[tuple[PhraseScore, ...]]:
         """Score every spelling of each query: relative near 0 or above it was said, far below it was not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuery:
+    """Asks how probable texts are over a stretch of audio.
+
+    Attributes
+    ----------
+    start_s, end_s : float
+        The stretch.
+    texts : tuple of str
+        What may be said in it, from its beginning to its end.
+    """
+
+    start_s: float
+    end_s: float
+    texts: tuple[str, ...]
+
+
+@runtime_checkable
+class TextListener(Protocol):
+    """A recogniser that can be asked about texts; not every recogniser can."""
+
+    def text_scores(
+        self, samples: Samples, queries: Sequence[TextQuery]
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        """Natural log probability of each character of each text after those before it."""
+        ...
+
+
+class WordModel(Protocol):
+    """How probable words are after one another: an n-gram model of written Chinese."""
+
+    @property
+    def model(self) -> ModelId:
+        """Which data answer."""
+        ...
+
+    def vocabulary(self) -> Iterable[tuple[str, float]]:
+        """All Chinese words, and the decimal logarithm of how frequent each is."""
+        ...
+
+    def start(self) -> Any:
+        """Give the state in which nothing is known of what came before."""
+        ...
+
+    def log10(self, state: Any, word: str) -> tuple[float, Any]:
+        """Decimal logarithm of a word's probability after what came before, and the state after it."""
         ...
 
 

@@ -123,10 +123,12 @@ def _sets(args: argparse.Namespace, settings: Settings) -> Sets:
 
 
 def _ports(settings: Settings) -> Ports:
-    from models import load_diarizer, load_recognizer
+    from models import load_diarizer, load_recognizer, load_words
     from pipeline.hearing.lexicon import load_lexicon
+    from pipeline.hearing.respell import Speller
 
     device, threads = settings.device, settings.threads_per_worker
+    lexicon, words = load_lexicon(), load_words(settings.model, settings.model_dir)
     return Ports(
         lambda: load_recognizer(
             settings.model,
@@ -136,7 +138,8 @@ def _ports(settings: Settings) -> Ports:
             threads=threads,
         ),
         lambda: load_diarizer(settings.model, settings.model_dir, device=device, threads=threads),
-        load_lexicon(),
+        lexicon,
+        Speller(words, lexicon.spelling) if words is not None else None,
     )
 
 

@@ -34,6 +34,7 @@ from pipeline.hearing.hear import hear
 from pipeline.hearing.lanes import Lanes, lanes_of
 from pipeline.hearing.lexicon import HearingLexicon
 from pipeline.hearing.line import hold_spans
+from pipeline.hearing.respell import Speller
 from pipeline.judging.lexicon import Lexicon
 from pipeline.judging.questions import questions
 from pipeline.judging.rulebook import load_rulebook
@@ -139,6 +140,7 @@ class Ports:
     recognizer, diarizer : callable
         Load the model.
     lexicon : HearingLexicon
+    speller : Speller, optional
     """
 
     def __init__(
@@ -146,8 +148,9 @@ class Ports:
         recognizer: Callable[[], Recognizer],
         diarizer: Callable[[], Diarizer],
         lexicon: HearingLexicon,
+        speller: Speller | None = None,
     ) -> None:
-        self.lexicon = lexicon
+        self.lexicon, self.speller = lexicon, speller
         self.rules: Lexicon = load_rulebook().lexicon
         self.clock = Clock()
         self._load = (recognizer, diarizer)
@@ -237,6 +240,7 @@ def heard_call(call: TrueCall, ports: Ports) -> tuple[Counts, Hearing]:
         lexicon=ports.lexicon,
         recording_sha256=_NO_HASH,
         questions=lambda turns, record: questions(turns, record, ports.rules),
+        speller=ports.speller,
     )
     ports.clock.add("all", time.perf_counter() - wall, time.process_time() - cpu)
     clock = ports.clock

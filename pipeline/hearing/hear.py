@@ -34,6 +34,7 @@ from pipeline.hearing.line import background_events, clipped_share, hold_spans, 
 from pipeline.hearing.pauses import pauses
 from pipeline.hearing.prosody import agitation, with_prosody
 from pipeline.hearing.repair import repaired
+from pipeline.hearing.respell import Speller
 from pipeline.hearing.roles import Line, RoleDecision, Voice, decide_roles
 from pipeline.hearing.transcript import cleaned
 from pipeline.hearing.turns import dead_air, interruptions, merged, turns_of
@@ -86,6 +87,7 @@ def hear(
     lexicon: HearingLexicon,
     recording_sha256: str,
     questions: Questioner | None = None,
+    speller: Speller | None = None,
 ) -> Hearing:
     """Hear one call.
 
@@ -103,6 +105,8 @@ def hear(
         Of the encrypted file.
     questions : callable (turns, call) -> sequence of PhraseQuestion, optional
         Where the audio itself is asked whether a phrase was said; nowhere when left out.
+    speller : Speller, optional
+        Writes words of the same sound that language and audio prefer; nothing of the kind when left out.
 
     Returns
     -------
@@ -153,9 +157,12 @@ def hear(
             limits=data.turns,
         )
         turns = tuple(repaired(turn, lexicon.repair) for turn in turns)
+    channel_of = {role: side.samples for role, side in sides.items()}
+    if speller is not None:
+        with watch.stage("spelling"):
+            turns = speller.respelled(turns, channel_of, recognizer, lexicon.repair.terms)
     with watch.stage("phrases"):
         asked = questions(turns, call) if questions is not None else ()
-        channel_of = {role: side.samples for role, side in sides.items()}
         phrases = phrase_evidence(asked, channel_of, recognizer)
     with watch.stage("fillers"):
         fillers = _fillers(turns, sides, recognizer, lexicon)
@@ -182,7 +189,7 @@ def hear(
         asr_confidence=_asr_confidence(turns),
         role_confidence=round(decision.confidence, 4),
         roles_from=decision.roles_from,
-        models=_models(recognizer, lanes),
+        models=_models(recognizer, lanes, speller),
         settings_hash=settings_hash(lexicon, recognizer),
         notes=notes,
         phrases=phrases,
@@ -332,6 +339,7 @@ def _asr_confidence(turns: Sequence[Turn]) -> float:
     return round(sum(t.confidence * n for t, n in zip(turns, weights, strict=True)) / sum(weights), 4)
 
 
-def _models(recognizer: Recognizer, lanes: Lanes) -> tuple[ModelId, ...]:
+def _models(recognizer: Recognizer, lanes: Lanes, speller: Speller | None) -> tuple[ModelId, ...]:
     used = lanes.diarizer.models if lanes.diarizer is not None else ()
-    return (recognizer.model, *used)
+    words = (speller.words.model,) if speller is not None else ()
+    return (recognizer.model, *words, *used)

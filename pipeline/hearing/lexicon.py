@@ -23,6 +23,7 @@ from pipeline.hearing.conversation import Conversation, load_conversation
 from pipeline.hearing.fillers import KINDS, WHENS, FillerRule, FillerRules, spoken_fillers, syllables
 from pipeline.hearing.repair import RepairRules
 from pipeline.hearing.roles import RoleCues, load_role_cues
+from pipeline.hearing.spelling import SpellingRules
 from pipeline.hearing.transcript import CleaningRules
 from pipeline.mandarin import strip_punctuation
 from pipeline.records import Word
@@ -55,6 +56,8 @@ class HearingLexicon:
         Insurance terms, for repair and statistics.
     repair : RepairRules
         When a term is written instead of a word of its sound.
+    spelling : SpellingRules
+        When any other word is.
     """
 
     version: str
@@ -64,6 +67,7 @@ class HearingLexicon:
     verbatim_prompt: str
     terms: tuple[str, ...]
     repair: RepairRules
+    spelling: SpellingRules
     cleaning: CleaningRules
     fillers: FillerRules
     conversation: Conversation
@@ -101,6 +105,7 @@ def load_lexicon(folder: Path | None = None) -> HearingLexicon:
     marked = [row["term"] for _, row in terms if row["hotword"] == "yes"] if hotwords else []
     cleaning = _cleaning(hearing, [row for _, row in phrases], leaks, marked)
     repair = _repair(hearing, [row["term"] for _, row in terms])
+    spelling = _spelling(hearing, repair)
     fillers = _fillers(_Toml(paths["fillers.toml"], problems), leaks)
     conversation = _attempt(load_conversation, paths["conversation.toml"], problems)
     role_cues = _attempt(load_role_cues, paths["role_cues.toml"], problems)
@@ -117,6 +122,7 @@ def load_lexicon(folder: Path | None = None) -> HearingLexicon:
         verbatim_prompt=verbatim,
         terms=tuple(row["term"] for _, row in terms),
         repair=repair,
+        spelling=spelling,
         cleaning=cleaning,
         fillers=fillers,
         conversation=conversation,
@@ -247,6 +253,34 @@ def _repair(file: _Toml, terms: Sequence[str]) -> RepairRules:
         max_confidence=file.number("repair", "max_confidence", 0.0, 1.0),
         near=file.number("repair", "near", 0.0, 1.0),
         confusions=tuple((pair[0], pair[-1]) for pair in pairs),
+    )
+
+
+def _spelling(file: _Toml, repair: RepairRules) -> SpellingRules:
+    """Rules of the table [spelling]; a file without it has those that ship."""
+    if "spelling" not in file.data:
+        return SpellingRules(kept=frozenset(), confusions=repair.confusions)
+
+    def number(key: str, low: float, high: float) -> float:
+        return file.number("spelling", key, low, high)
+
+    return SpellingRules(
+        max_confidence=number("max_confidence", 0.0, 1.0),
+        same=number("same", 0.0, 20.0),
+        near=number("near", 0.0, 20.0),
+        word_weight=number("word_weight", 0.0, 10.0),
+        min_gain=number("min_gain", 0.0, 20.0),
+        audio_weight=number("audio_weight", 0.0, 10.0),
+        accept=number("accept", 0.0, 20.0),
+        beam=int(number("beam", 1, 64)),
+        most=int(number("most", 1, 64)),
+        after_chars=int(number("after_chars", 0, 20)),
+        longest_s=number("longest_s", 1.0, 28.0),
+        most_texts=int(number("most_texts", 1, 16)),
+        least_log10=number("least_log10", -9.0, 0.0),
+        least_log10_alone=number("least_log10_alone", -9.0, 0.0),
+        kept=frozenset("".join(file.texts("spelling", "kept"))),
+        confusions=repair.confusions,
     )
 
 

@@ -12,12 +12,12 @@ in any way its characters can be, a term only as the word is read: by a rare rea
 like words that nobody says alike. Costs are per syllable: 0 for the same toneless syllable, ``near`` when
 initial or final differ by a usual confusion, 1 otherwise.
 
-Table of contents: `RepairRules`, `repaired`.
+Table of contents: `RepairRules`, `repaired`; `places_of`, `with_characters`, `readings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -65,12 +65,7 @@ def repaired(turn: Turn, rules: RepairRules) -> Turn:
     >>> turn.text, turn.raw, turn.words[2].text
     ('我要理赔', '我要礼陪', '理')
     """
-    places = [
-        (index, offset)
-        for index, word in enumerate(turn.words)
-        for offset, char in enumerate(word.text)
-        if strip_punctuation(char)
-    ]
+    places = places_of(turn)
     chars = [turn.words[index].text[offset] for index, offset in places]
     changed: dict[int, str] = {}
     for term in sorted(rules.terms, key=lambda one: (-len(one), one)):
@@ -80,7 +75,31 @@ def repaired(turn: Turn, rules: RepairRules) -> Turn:
                 continue
             if _doubted(turn.words, [places[at][0] for at in span if chars[at] != term[at - start]], rules):
                 changed.update({at: term[at - start] for at in span})
+    return with_characters(turn, changed)
+
+
+def places_of(turn: Turn) -> list[tuple[int, int]]:
+    """Where the characters of a turn stand, punctuation left out: (word, offset in it)."""
+    return [
+        (index, offset)
+        for index, word in enumerate(turn.words)
+        for offset, char in enumerate(word.text)
+        if strip_punctuation(char)
+    ]
+
+
+def with_characters(turn: Turn, changed: Mapping[int, str]) -> Turn:
+    """Exchange characters, numbered as in `places_of`; what was heard stays in ``raw``.
+
+    Examples
+    --------
+    >>> turn = Turn("customer", 0.0, 1.0, "礼，陪", words=(Word("礼，", 0.0, 0.5), Word("陪", 0.5, 1.0)))
+    >>> changed = with_characters(turn, {1: "赔"})
+    >>> changed.text, changed.raw
+    ('礼，赔', '礼，陪')
+    """
     words = [list(word.text) for word in turn.words]
+    places = places_of(turn)
     for at, char in changed.items():
         index, offset = places[at]
         words[index][offset] = char
@@ -107,7 +126,7 @@ def _sounding(chars: Sequence[str], term: str, rules: RepairRules) -> Iterator[i
     limit = rules.max_cost * len(term) if len(term) > 2 else 0.0
     meant = tuple(zip(term, _reading(term), strict=True))
     for start in range(len(chars) - len(term) + 1):
-        if not limit and meant[0][1] not in _readings(chars[start]) and chars[start] != term[0]:
+        if not limit and meant[0][1] not in readings(chars[start]) and chars[start] != term[0]:
             continue
         cost = 0.0
         for heard, (char, sound) in zip(chars[start : start + len(term)], meant, strict=True):
@@ -140,7 +159,7 @@ def _doubted(words: Sequence[Word], differing: Sequence[int], rules: RepairRules
 def _cost(heard: str, sound: tuple[str, str], confusions: tuple[tuple[str, str], ...], near: float) -> float:
     """Cost of having heard a character for a sound: that of its best reading."""
     best = _NEVER
-    for one in _readings(heard):
+    for one in readings(heard):
         if one == sound:
             return 0.0
         parts = [
@@ -163,8 +182,8 @@ def _reading(term: str) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=16384)
-def _readings(char: str) -> tuple[tuple[str, str], ...]:
-    """Toneless (initial, final) of every reading of a character; none for what is not Chinese."""
+def readings(char: str) -> tuple[tuple[str, str], ...]:
+    """Toneless (initial, final) of every reading of a character, the usual one first; none if not Chinese."""
     from pypinyin import Style, pinyin
 
     if not "一" <= char <= "鿿":

@@ -99,8 +99,9 @@ class Ears:
     """
 
     def __init__(self, setup: WorkerSetup) -> None:
-        from models import load_recognizer
+        from models import load_recognizer, load_words
         from pipeline.hearing.lexicon import load_lexicon
+        from pipeline.hearing.respell import Speller
         from pipeline.judging.rulebook import load_rulebook
 
         self._setup = setup
@@ -115,6 +116,8 @@ class Ears:
         self._diarizer: Diarizer | None = None
         self._lexicon = load_lexicon(setup.rulebook)
         self._rulebook = load_rulebook(setup.rulebook)
+        words = load_words(setup.model, setup.model_dir)
+        self._speller = Speller(words, self._lexicon.spelling) if words is not None else None
 
     def diarizer(self) -> Diarizer:
         """Load the diarization models when the first mono call asks for them."""
@@ -161,6 +164,7 @@ class Ears:
                 lexicon=self._lexicon,
                 recording_sha256=sealed.sha256,
                 questions=lambda turns, call: questions(turns, call, self._rulebook.lexicon),
+                speller=self._speller,
             )
             hearing = replace(hearing, recording_payload_sha256=sealed.payload_sha256)
             stage = "judge"

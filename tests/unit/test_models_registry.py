@@ -10,9 +10,9 @@ import zipfile
 import pytest
 
 import models.sources as sources
-from models import load_recognizer, required_models
+from models import WORDS, load_recognizer, load_words, required_models
 from models.fetch import LOCK, STAMP, fetch, installed, listing, model_id
-from models.registry import combined_sha256, load_registry
+from models.registry import Registry, _parse, combined_sha256, load_registry
 from pipeline.errors import ConfigError, ModelMissingError, StorageError, TerminalError
 
 
@@ -386,3 +386,102 @@ def test_all_problems_are_named_at_once(tmp_path):
 def test_loading_a_recogniser_without_weights_names_the_command(tmp_path):
     with pytest.raises(ModelMissingError, match="zhijian models fetch whisper-base"):
         load_recognizer("whisper-base", tmp_path)
+
+
+# --- Debian packages -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def debian(tmp_path, monkeypatch):
+    """Stand-ins for apt-get and dpkg-deb; the 'package' is a file that holds the weights' names."""
+    package = b"a package"
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "apt-get").write_text(
+        "#!/bin/sh\n"
+        "for last; do :; done\n"
+        'case "$last" in gone*) echo "E: Unable to locate package gone" >&2; exit 100;; esac\n'
+        'printf "a package" > words_1.0_amd64.deb\n'
+    )
+    (tools / "dpkg-deb").write_text(
+        '#!/bin/sh\nmkdir -p "$3/usr/lib/x86/ime"\nprintf words > "$3/usr/lib/x86/ime/words.lm"\n'
+    )
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    return sha(package)
+
+
+def from_debian(sha256, *, package="words", member="usr/lib/*/ime/words.lm"):
+    return (
+        f'[[model.source]]\nkind = "debian"\npackage = "{package}"\nversion = "1.0-1"\n'
+        f'architecture = "amd64"\nsha256 = "{sha256}"\n[model.source.members]\n"words.lm" = "{member}"\n'
+    )
+
+
+def test_a_file_of_a_debian_package_is_brought_and_checked(tmp_path, debian):
+    folder = own_registry(tmp_path / "m", entry("words", {"words.lm": b"words"}, source=from_debian(debian)))
+    assert fetch(["words"], folder) == ["words"]
+    assert (installed("words", folder) / "words.lm").read_bytes() == b"words"
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ({"sha256": "0" * 64}, ModelMissingError, "expected 000000"),
+        ({"package": "gone"}, StorageError, "Unable to locate package gone"),
+        ({"member": "usr/share/nothing"}, ModelMissingError, "holds 0 files"),
+    ],
+)
+def test_a_debian_package_that_is_not_right_is_refused(tmp_path, debian, source, error, message):
+    own = from_debian(**{"sha256": debian, **source})
+    folder = own_registry(tmp_path / "m", entry("words", {"words.lm": b"words"}, source=own))
+    with pytest.raises(error, match=message):
+        fetch(["words"], folder)
+    assert not (folder / "words").exists()
+
+
+def test_a_machine_without_apt_is_told_of_the_folder(tmp_path, debian, monkeypatch):
+    folder = own_registry(tmp_path / "m", entry("words", {"words.lm": b"words"}, source=from_debian(debian)))
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    with pytest.raises(StorageError, match=r"no apt-get.*--from FOLDER"):
+        fetch(["words"], folder)
+
+
+def test_what_is_wrong_with_a_debian_source_is_told_at_once(tmp_path):
+    wrong = from_debian("short", package="-o=Dir::Etc=/tmp").replace('"words.lm" =', '"other" =')
+    climbing = from_debian("0" * 64, member="../../etc/passwd")
+    folder = own_registry(
+        tmp_path / "m",
+        entry("words", {"words.lm": b"words"}, source=wrong),
+        entry("more", {"words.lm": b"words"}, source=climbing),
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_registry(folder)
+    assert "exact 'version'" in str(caught.value) and "must stay inside the package" in str(caught.value)
+
+
+def test_an_optional_model_that_cannot_be_had_stops_nothing(tmp_path, debian):
+    put(tmp_path / "usb" / "tiny")
+    needed = entry(source=from_folder(tmp_path / "usb")).replace("[[model]]", "[[model]]\ndefault = true", 1)
+    absent = entry("words", {"words.lm": b"words"}, source=from_debian(debian, package="gone"))
+    text = "schema = 1\n" + needed + absent.replace("[[model]]", "[[model]]\noptional = true", 1)
+    folder = tmp_path / "m"
+    folder.mkdir()
+    registry = Registry({one.name: one for one in _parse(text, "here", [])})
+    said = []
+    assert fetch(None, folder, registry=registry, say=said.append) == ["tiny"]
+    assert any("it is optional, scoring works without it" in line for line in said)
+    with pytest.raises(StorageError):
+        fetch(["words"], folder, registry=registry)
+
+
+def test_the_shipped_word_model_is_optional_and_not_demanded():
+    registry = load_registry()
+    assert registry.optional() == (WORDS,)
+    assert WORDS not in registry.defaults()
+
+
+def test_without_the_word_model_nothing_is_loaded(tmp_path):
+    assert load_words("whisper-base", tmp_path) is None
+    assert load_words("fake", tmp_path) is None
