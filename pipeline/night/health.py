@@ -20,7 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 from pipeline.audit import AuditPlace, audit_place, opening
 from pipeline.callrecords import CallTable, read_call_records
 from pipeline.errors import ConfigError, ZhijianError
-from pipeline.night.pool import pin_threads
+from pipeline.night.pool import interrupts_held, pin_threads
 from pipeline.night.worker import attach_to_parent, describe_defect, open_identity
 from pipeline.records import CallRecord
 from pipeline.settings import Settings
@@ -202,7 +202,8 @@ def _opened(refs: Sequence[RecordingRef], table: CallTable, settings: Settings) 
         initargs=(settings.identity, _audit(settings)),
     ) as pool:
         tasks = [(ref, calls[ref.call_id]) for ref in refs]
-        answers = pool.map(_inspect, tasks, timeout=_TIMEOUT_S, chunksize=1).result()
+        with interrupts_held():
+            answers = pool.map(_inspect, tasks, timeout=_TIMEOUT_S, chunksize=1).result()
         for ref in refs:
             try:
                 yield next(answers)

@@ -5,7 +5,7 @@ more alone, then reported as failed. Threads are pinned before the workers start
 threads that spin beside a busy neighbour slow a model many times over. They also start with an allocator
 that keeps what a model has given back, for models ask for the same large arrays again and again.
 
-Table of contents: `pin_threads`, `keep_memory`, `HearingPool`.
+Table of contents: `pin_threads`, `keep_memory`, `interrupts_held`, `HearingPool`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock
@@ -57,6 +59,22 @@ def keep_memory() -> None:
     has set is left as it is; other C libraries do not read this.
     """
     os.environ.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Start threads and processes to which Ctrl-C does not come; one that comes meanwhile is answered after.
+
+    Ctrl-C goes to every process of a terminal. A worker that is still importing would print where it was,
+    before it could say that it leaves interrupts to its parent. What starts inherits what is held here, and
+    so do the pool's threads and the workers that these start later.
+    """
+    resource_tracker.ensure_running()  # would let interrupts through if it were started inside
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class HearingPool:
@@ -131,8 +149,9 @@ class HearingPool:
             future = self._pool.schedule(work, args=[task], timeout=self._timeout_s)
             future.add_done_callback(lambda done: finished.put((done, task, attempt)))
 
-        for task in order:
-            submit(task, 1)
+        with interrupts_held():  # the first task starts the workers
+            for task in order:
+                submit(task, 1)
         unanswered = len(order)
         while unanswered:
             try:

@@ -12,13 +12,18 @@ def check_weights(settings: Settings) -> None:
     ------
     ModelMissingError
         Names the model and the command that brings it.
+    ConfigError
+        The script of a fake model cannot be used.
     RulebookError
         Lists every problem with file and line.
     """
-    from models import required_models
+    from models import load_recognizer, required_models
     from models.fetch import installed
     from pipeline.judging.rulebook import load_rulebook
 
-    for name in required_models(settings.model):
+    weights = required_models(settings.model)
+    for name in weights:
         installed(name, settings.model_dir)
+    if not weights:  # a fake: here its script can be complained of, in a worker nobody would see it
+        load_recognizer(settings.model, settings.model_dir)
     load_rulebook(settings.rulebook)

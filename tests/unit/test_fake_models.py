@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from builders import clip, zhijian
 
 from models import load_diarizer, load_recognizer
 from models.fake import FakeDiarizer, FakeRecognizer, FakeTurn
@@ -69,3 +70,20 @@ def test_a_bad_script_is_said(tmp_path, content):
         path.write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"script .* cannot be used"):
         load_recognizer(f"fake:{path}", tmp_path)
+
+
+def test_a_night_with_a_bad_script_ends_before_it_begins(night_folder, tmp_path):
+    script = tmp_path / "script.json"
+    script.write_text("{", encoding="utf-8")
+    night_folder.add_call("a", clip(30.0))
+    night_folder.write_calls()
+    done = zhijian(
+        "score",
+        str(night_folder.recordings),
+        *("--calls", str(night_folder.root / "calls.csv"), "--out", str(tmp_path / "results")),
+        *("--identity", str(night_folder.key), "--model", f"fake:{script}"),
+    )
+    assert done.returncode == 1
+    assert f"script {script} of the fake model cannot be used" in done.stderr
+    assert "Broken" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,12 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +156,39 @@ def test_a_sound_morning_ends_with_zero(night_folder):
     done = run(night_folder, "--identity", str(night_folder.key))
     assert (done.returncode, done.stderr) == (0, "")
     assert "正常 1 个，未发现问题" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="2026-11-23: finds the workers under /proc")
+def test_ctrl_c_while_the_workers_start_says_so_and_nothing_else(night_folder):
+    for number in range(3):
+        night_folder.add_call(f"c{number}", clip(30.0))
+    night_folder.write_calls()
+    command = [
+        *(sys.executable, "-m", "pipeline.cli", "health", "--identity", str(night_folder.key)),
+        *("--calls", str(night_folder.root / "calls.csv"), "--recordings", str(night_folder.recordings)),
+    ]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ZHIJIAN_")}
+    env["XDG_STATE_HOME"] = str(night_folder.root.parent / "state")
+    # A group of its own, as on a terminal: Ctrl-C goes to every process of it.
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    until = time.monotonic() + 60.0
+    while not _workers_of(process.pid) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+
+
+def _workers_of(pid):
+    """Its children that multiprocessing has spawned to work."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in children.read_text().split():
+                if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                    found.append(child)
+        except OSError:  # ended meanwhile
+            continue
+    return found
