@@ -51,7 +51,7 @@ _READINGS = 2
 # Shortest sentence, in characters that carry meaning, that is looked for where nothing was found.
 _LEAST_CHARS = 4
 # Share of the doubt asked of the least alike that even the most alike must show.
-_LEAST_DOUBT = 0.1
+_LEAST_DOUBT = 0.3
 # From this likeness a sentence is asked about though the recogniser was sure of its words.
 _VERY_ALIKE = 0.8
 # Most characters of a hit by sound that are written anew, and ways to do so that are tried.
@@ -60,12 +60,16 @@ _RESPELLED, _TRIES = 4, 64
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A stretch of the stream and what may have been said there; the more alike the better."""
+    """A stretch of the stream and what may have been said there; the more alike the better.
+
+    Of a guess only spellings are asked that sound like what was heard.
+    """
 
     start: int
     end: int
     alike: float
     spellings: tuple[str, ...]
+    is_guess: bool = False
 
 
 def questions(turns: Sequence[Turn], call: CallRecord, lexicon: Lexicon) -> tuple[PhraseQuestion, ...]:
@@ -126,13 +130,26 @@ def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
     if phrase.say and phrase.near == "unsure" and role == "agent":
         open_.extend(_nearly(case, phrase, role, sure))
         open_.extend(_numbered(case, phrase, role, sure))
-    return _settled(open_, sure)
+    return _settled(case, open_, sure)
 
 
-def _settled(places: Iterable[_Place], sure: Sequence[tuple[int, int]]) -> list[_Place]:
+def _worth_asking(case: Case, places: Iterable[_Place]) -> Iterator[_Place]:
+    """Places as they are; of guesses only what sounds like what was heard."""
+    call, least = case.transcript, case.lexicon.acoustic.ask_alike
+    for place in places:
+        heard = call.stream[place.start : place.end]
+        if not place.is_guess:
+            yield place
+        elif said := tuple(
+            text for text in place.spellings if _likeness(text, heard, call.model.sounds) >= least
+        ):
+            yield replace(place, spellings=said)
+
+
+def _settled(case: Case, places: Iterable[_Place], sure: Sequence[tuple[int, int]]) -> list[_Place]:
     """The likeliest places that nothing sure overlaps, and few that overlap one another."""
     kept: list[_Place] = []
-    for place in _gathered(places):
+    for place in _gathered(_worth_asking(case, places)):
         if any(place.start < end and start < place.end for start, end in sure):
             continue
         rivals = [other for other in kept if place.start < other.end and other.start < place.end]
@@ -245,7 +262,8 @@ def _alike(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, 
         if all(place.end <= other.start or other.end <= place.start for other in kept):
             kept.append(place)
     # Unlike hits these are guesses: no surer than the least sure hit.
-    yield from (_Place(p.start, p.end, p.alike - 1.0, p.spellings) for p in kept[: limits.ask_most])
+    for place in kept[: limits.ask_most]:
+        yield replace(place, alike=place.alike - 1.0, is_guess=True)
 
 
 def _nearly(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int, int]]) -> Iterator[_Place]:
@@ -276,7 +294,7 @@ def _nearly(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[int,
             apart.append(near)
     for near in found:
         if any(near.start < other.end and other.start < near.end for other in apart[: limits.ask_most]):
-            yield _Place(near.start, near.end, near.alike - 1.0, (near.text,))
+            yield _Place(near.start, near.end, near.alike - 1.0, (near.text,), is_guess=True)
 
 
 def _doubt(case: Case, start: int, end: int) -> float:

@@ -75,7 +75,7 @@ def test_the_numbers_of_the_record_are_asked_for_where_something_else_was_heard(
 
 
 def test_doubtful_words_only_are_asked_about():
-    text = "好的那打教您祝您工作愉快"
+    text = "好的那打照您祝您工作愉快"
     assert any("打扰您" in one.spellings for one in asked(text, "polite_answer"))
     assert not asked(text, "polite_answer", probability=0.99)
 
