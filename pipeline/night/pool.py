@@ -40,7 +40,12 @@ _LOOK_UP_S = 0.2
 _THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _KEEP_MEMORY = ":".join(
     f"glibc.malloc.{name}={value}"
-    for name, value in {"arena_max": 1, "mmap_threshold": 2**30, "trim_threshold": 2**31}.items()
+    for name, value in {
+        "hugetlb": 1,
+        "arena_max": 1,
+        "mmap_threshold": 2**30,
+        "trim_threshold": 2**31,
+    }.items()
 )
 
 
@@ -55,8 +60,9 @@ def keep_memory() -> None:
     """Let processes that start from now on keep freed memory instead of giving it back to the system.
 
     The C library returns arrays of more than 32 MB at once, and the system has to clear every page of the
-    next one: that was a tenth of the CPU time of hearing. One heap, since others end at 64 MB. What somebody
-    has set is left as it is; other C libraries do not read this.
+    next one: that was a tenth of the CPU time of hearing. One heap, since others end at 64 MB; large pages,
+    since a processor remembers the places of few small ones. That costs 0.3 GB a worker. What somebody has
+    set is left as it is (``GLIBC_TUNABLES=`` for none of it); other C libraries do not read this.
     """
     os.environ.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
 
