@@ -50,6 +50,7 @@ def score(
     json: Annotated[bool, typer.Option("--json", help="Machine-readable summary.")] = False,
 ) -> None:
     """Score every call of the call records, or quarantine it with a reason. Safe to repeat, safe to kill."""
+    from pipeline.night.preflight import missing_optional
     from pipeline.night.run import open_night, run_night
     from pipeline.settings import load_settings
 
@@ -68,6 +69,12 @@ def score(
         night = open_night(settings, retry_quarantined=retry_quarantined)
         if not json:
             typer.echo(night.describe(), err=True)
+            for name in missing_optional(settings):
+                typer.echo(
+                    f"optional model {name} is not installed, words stay as heard; "
+                    f"`zhijian models fetch {name}` brings it",
+                    err=True,
+                )
         with _progress(night.plan.tasks) as advance:
             night.on_progress = advance
             summary = run_night(night)

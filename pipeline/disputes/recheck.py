@@ -291,7 +291,11 @@ def compare_audio(stored: Version, heard: Hearing) -> AudioCheck:
         problem = f"{where}: the recording is another one (its sha256 differs)"
     elif heard.models != stored.hearing.models:
         names = "、".join(model.name for model in stored.hearing.models)
-        problem = f"{where}: was heard by {names}, now by other weights; give the same --model"
+        present = "、".join(model.name for model in heard.models)
+        problem = (
+            f"{where}: was heard by {names}, now by other weights ({present}); give the same --model "
+            "and fetch the optional models that were there"
+        )
     elif flips > policy.audio_flips or moved > policy.audio_score:
         rule = _first_difference(before, after)
         problem = (

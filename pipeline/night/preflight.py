@@ -5,6 +5,15 @@ from __future__ import annotations
 from pipeline.settings import Settings
 
 
+def missing_optional(settings: Settings) -> tuple[str, ...]:
+    """Names of the optional models that the settings' recogniser could use and that are not installed."""
+    from models import WORDS, required_models
+
+    if not required_models(settings.model) or (settings.model_dir / WORDS).is_dir():
+        return ()
+    return (WORDS,)
+
+
 def check_weights(settings: Settings) -> None:
     """See that the weights are installed and the rulebook loads.
 

@@ -14,6 +14,8 @@ from models import WORDS, load_recognizer, load_words, required_models
 from models.fetch import LOCK, STAMP, fetch, installed, listing, model_id
 from models.registry import Registry, _parse, combined_sha256, load_registry
 from pipeline.errors import ConfigError, ModelMissingError, StorageError, TerminalError
+from pipeline.night.preflight import missing_optional
+from pipeline.settings import load_settings
 
 
 def sha(data):
@@ -485,3 +487,11 @@ def test_the_shipped_word_model_is_optional_and_not_demanded():
 def test_without_the_word_model_nothing_is_loaded(tmp_path):
     assert load_words("whisper-base", tmp_path) is None
     assert load_words("fake", tmp_path) is None
+
+
+def test_scoring_tells_that_the_word_model_is_missing_only_where_it_could_be_used(tmp_path):
+    real, _ = load_settings({"model": "whisper-base", "model_dir": tmp_path})
+    fake, _ = load_settings({"model": "fake", "model_dir": tmp_path})
+    assert (missing_optional(real), missing_optional(fake)) == ((WORDS,), ())
+    (tmp_path / WORDS).mkdir()
+    assert missing_optional(real) == ()
