@@ -20,7 +20,7 @@ from pipeline.hearing.lexicon import load_lexicon
 from pipeline.hearing.transcript import cleaned, written
 from pipeline.hearing.turns import turns_of
 from pipeline.mandarin import normalised
-from pipeline.ports import PhraseQuery
+from pipeline.ports import PhraseQuery, TextQuery
 from pipeline.settings import load_settings
 
 pytestmark = pytest.mark.model
@@ -145,6 +145,29 @@ def test_a_phrase_is_not_sought_where_there_is_no_audio(recognizer, agent):
     query = PhraseQuery(past, past + 1, "", "您好", ("您好",))
     ((score,),) = recognizer.phrase_scores(agent[0], [query])
     assert score.relative == float("-inf")
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["what the encoder kept", "encoded anew"])
+def test_what_was_said_is_more_probable_character_by_character(recognizer, agent, heard, kept):
+    samples, turns = agent
+    if kept:
+        recognizer.transcribe(samples, spans_s=heard[1])
+    else:
+        recognizer.forget()
+    turn = next(t for t in turns if len(t["text"]) >= 12)
+    text = normalised(turn["text"])
+    other = text[:6] + text[:5:-1]
+    ((said, changed),) = recognizer.text_scores(
+        samples, [TextQuery(turn["start_s"], turn["end_s"], (text, other))]
+    )
+    assert len(said) == len(changed) == len(text)
+    assert said[:5] == pytest.approx(changed[:5], abs=0.2)  # the same text so far; batches round
+    assert sum(said[6:]) > sum(changed[6:]) + 5.0
+
+
+def test_texts_are_not_scored_where_there_is_no_audio(recognizer, agent):
+    past = len(agent[0]) / 16000 + 5
+    assert recognizer.text_scores(agent[0], [TextQuery(past, past + 1, ("您好",))]) == [((),)]
 
 
 def test_a_window_that_is_not_believed_is_decoded_again(recognizer, agent, heard):
