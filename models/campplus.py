@@ -40,6 +40,8 @@ FRAME_HOP_S = 0.01
 _FRAME, _HOP, _FFT, _MELS = 400, 160, 512, 80
 # Stretches are cut to a multiple of so many frames.
 _EVEN = 10
+# Parts of a stretch: 0.4 s every 0.1 s, in frames of the trunk (20 ms).
+_PART, _PART_STEP = 20, 5
 
 
 @functools.cache
@@ -239,11 +241,29 @@ class CamPlusPlus(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Embed a batch of equally long, mean-normalised features."""
-        x = self.head(features.transpose(1, 2))
+        return self.pooled(self.trunk(features))
+
+    def trunk(self, features: Tensor) -> Tensor:
+        """What is heard of a voice in each 20 ms: (batch, frames, 80) → (batch, 512, frames / 2)."""
+        x: Tensor = self.head(features.transpose(1, 2))
         for name in self._order:
             x = self.xvector.get_submodule(name)(x)
-        pooled = torch.cat([x.mean(dim=-1), x.std(dim=-1, unbiased=True)], dim=-1)
-        out: Tensor = self.xvector.get_submodule("dense")(pooled)
+        return x
+
+    def pooled(self, heard: Tensor) -> Tensor:
+        """Embed stretches of what `trunk` heard: (stretches, 512, frames) → (stretches, 192)."""
+        return self._embedding(heard.mean(dim=-1), heard.std(dim=-1, unbiased=True))
+
+    def pooled_parts(self, heard: Tensor) -> Tensor:
+        """Embed parts of 0.4 s every 0.1 s: (stretches, 512, frames) → (stretches, parts, 192)."""
+        tenths = functional.avg_pool1d(torch.cat([heard, heard.square()], dim=1), _PART_STEP, _PART_STEP)
+        means, squares = functional.avg_pool1d(tenths, _PART // _PART_STEP, 1).chunk(2, dim=1)
+        variances = (squares - means.square()) * (_PART / (_PART - 1))
+        flat = [x.transpose(1, 2).flatten(0, 1) for x in (means, variances.clamp(min=0.0).sqrt())]
+        return self._embedding(*flat).unflatten(0, (len(heard), -1))
+
+    def _embedding(self, mean: Tensor, deviation: Tensor) -> Tensor:
+        out: Tensor = self.xvector.get_submodule("dense")(torch.cat([mean, deviation], dim=-1))
         return out
 
 
@@ -286,9 +306,15 @@ class SpeakerEmbedder:
             "campplus-zh-en", "speaker_embedding", hashlib.sha256(path.read_bytes()).hexdigest()
         )
 
-    @torch.inference_mode()
     def embed(self, features: Tensor, spans: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """Embed stretches of a feature matrix.
+        """Embed stretches of a feature matrix; see `embed_with_parts`."""
+        return self.embed_with_parts(features, spans)[0]
+
+    @torch.inference_mode()
+    def embed_with_parts(
+        self, features: Tensor, spans: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Embed stretches of a feature matrix, and parts of each by what was heard of the whole.
 
         Parameters
         ----------
@@ -299,10 +325,14 @@ class SpeakerEmbedder:
 
         Returns
         -------
-        ndarray, shape (len(spans), 192)
+        whole : ndarray, shape (len(spans), 192)
             Rows of unit length.
+        parts : list of ndarray, shape (parts, 192)
+            Of each 0.4 s, every 0.1 s, evenly about the middle of the stretch; none of a shorter one. They
+            cost next to nothing, since the network runs once.
         """
         out = np.zeros((len(spans), 192), dtype=np.float32)
+        parts = [np.zeros((0, 192), dtype=np.float32) for _ in spans]
         spans = [_trimmed(span) for span in spans]
         by_length: dict[int, list[int]] = {}
         for index, (start, end) in enumerate(spans):
@@ -312,6 +342,11 @@ class SpeakerEmbedder:
                 some = indices[at : at + 16]
                 batch = torch.stack([features[spans[i][0] : spans[i][1]] for i in some])
                 batch = batch - batch.mean(dim=1, keepdim=True)
-                vectors = self._network(batch.to(self._device)).float().cpu()
-                out[some] = functional.normalize(vectors, dim=-1).numpy()
-        return out
+                heard = self._network.trunk(batch.to(self._device))
+                out[some] = functional.normalize(self._network.pooled(heard).float().cpu(), dim=-1).numpy()
+                if heard.shape[-1] < _PART:
+                    continue
+                vectors = functional.normalize(self._network.pooled_parts(heard).float().cpu(), dim=-1)
+                for index, own in zip(some, vectors.numpy(), strict=True):
+                    parts[index] = own
+        return out, parts

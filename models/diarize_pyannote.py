@@ -31,7 +31,7 @@ from models.campplus import FRAME_HOP_S, SpeakerEmbedder, filterbank
 from models.checkpoints import safe_bytes
 from pipeline.errors import ModelMissingError
 from pipeline.hearing.activity import ActivityLimits, local_floors_db
-from pipeline.hearing.diarize import LineLevels, Windows, parties
+from pipeline.hearing.diarize import Embeddings, LineLevels, Windows, parties
 from pipeline.hearing.grouping import DiarizeLimits
 from pipeline.hearing.levels import frame_levels_db, noise_floor_db
 from pipeline.ports import SAMPLE_RATE_HZ, Samples, SpeakerStretch
@@ -155,13 +155,13 @@ class PyannoteDiarizer:
         """Speech stretches of the parties, sorted by start."""
         features = filterbank(samples)
 
-        def embed(spans: list[tuple[float, float]]) -> NDArray[np.float32]:
+        def embed(spans: list[tuple[float, float]]) -> Embeddings:
             last = len(features)
             frames = []
             for start_s, end_s in spans:
                 start = min(round(start_s / FRAME_HOP_S), max(last - 20, 0))
                 frames.append((start, min(max(round(end_s / FRAME_HOP_S) - 2, start + 20), last)))
-            return self._embedder.embed(features, frames)
+            return Embeddings(*self._embedder.embed_with_parts(features, frames))
 
         return parties(self.windows(samples), embed, limits=self._limits, line=_line(samples))
 

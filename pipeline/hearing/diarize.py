@@ -11,8 +11,8 @@ Conventions
 -----------
 Times in seconds; activations are probabilities of shape (windows, frames, voices).
 
-Table of contents: `Windows`, `LineLevels`, `speech_and_overlap`, `single_voice_stretches`, `window_links`,
-`party_frames`, `heard_frames`, `parties`.
+Table of contents: `Windows`, `LineLevels`, `Embeddings`, `speech_and_overlap`, `single_voice_stretches`,
+`window_links`, `party_frames`, `heard_frames`, `parties`.
 
 References
 ----------
@@ -36,6 +36,7 @@ from pipeline.hearing.grouping import (
     DiarizeLimits,
     Stretch,
     blocks_of,
+    parted,
     third_group,
     two_groups,
     without_islands,
@@ -46,7 +47,6 @@ from pipeline.ports import SpeakerStretch
 
 # Shorter sounds in what the windows take for speech are clicks.
 _CLICK_S = 0.06
-Embed = Callable[[list[tuple[float, float]]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,25 @@ class LineLevels:
 
     level_db: Array
     floor_db: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Voices of stretches.
+
+    Attributes
+    ----------
+    whole : ndarray, shape (stretches, dimensions)
+        Rows of unit length.
+    parts : sequence of ndarray, shape (parts, dimensions)
+        Of 0.4 s each, every `pipeline.hearing.grouping.PART_STEP_S`, evenly about the stretch's middle.
+    """
+
+    whole: NDArray[np.float32]
+    parts: Sequence[NDArray[np.float32]]
+
+
+Embed = Callable[[list[tuple[float, float]]], Embeddings]
 
 
 def speech_and_overlap(windows: Windows) -> tuple[Array, Array]:
@@ -319,7 +338,7 @@ def parties(
     ----------
     windows : Windows
     embed : callable
-        Spans in seconds → unit embeddings, shape (spans, dimensions).
+        Spans in seconds → their `Embeddings`.
     line : LineLevels, optional
         Edges and pauses are then those of the sound; else those of the windows, which are coarse.
 
@@ -335,17 +354,19 @@ def parties(
     frame_s = windows.frame_s
     long = [i for i, p in enumerate(pieces) if p.frames * frame_s >= limits.least_piece_s]
     vectors = np.zeros((len(pieces), 1))
+    parts: dict[int, Array] = {}
     if long:
-        places = [(pieces[i].first * frame_s, pieces[i].last * frame_s) for i in long]
-        embedded = np.asarray(embed(places), dtype=np.float64)
-        vectors = np.zeros((len(pieces), embedded.shape[1]))
-        vectors[long] = embedded * np.array([[pieces[i].frames * frame_s] for i in long])
+        found_voices = embed([(pieces[i].first * frame_s, pieces[i].last * frame_s) for i in long])
+        vectors = np.zeros((len(pieces), found_voices.whole.shape[1]))
+        vectors[long] = found_voices.whole * np.array([[pieces[i].frames * frame_s] for i in long])
+        parts = {i: np.asarray(own, np.float64) for i, own in zip(long, found_voices.parts, strict=True)}
     same, other = window_links(windows, pieces, onset=limits.onset)
     links = limits.same_weight * same - limits.other_weight * other
     blocks = blocks_of(pieces, frame_s, pause_s=limits.block_pause_s)
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)
     groups = third_group(groups, vectors, links, limits=limits)
     groups = without_islands(groups, vectors, blocks, margin=limits.island_margin)
+    pieces, groups = parted(pieces, groups, vectors, parts, frame_s=frame_s, limits=limits)
     active = party_frames(windows, pieces, groups, overlap, limits=limits)
     if line is None:
         active &= (speech > limits.onset)[:, None]

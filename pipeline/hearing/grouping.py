@@ -6,7 +6,7 @@ A piece is a `Stretch` of one voice alone; vectors are unit embeddings times a p
 links are symmetric, in seconds, positive for "one voice". Everything is deterministic.
 
 Table of contents: `DiarizeLimits`, `Stretch`, `blocks_of`, `two_groups`, `without_islands`,
-`third_group`.
+`parted`, `third_group`.
 
 References
 ----------
@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from pipeline.hearing.edges import EdgeLimits
 
 Array = NDArray[np.float64]
+PART_STEP_S = 0.1
+_LEAST_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class DiarizeLimits:
         midst of what one says. Chosen where the diarization error is least.
     island_margin : float
         See `without_islands`.
+    mixed_margin, mixed_cost : float
+        See `parted`.
     third_gain, third_likeness, third_least_s : float
         A third voice must raise the mean likeness within groups by ``third_gain``, be no more
         like another than ``third_likeness`` (cosine), and speak for ``third_least_s``.
@@ -78,6 +82,8 @@ class DiarizeLimits:
     handover_onset: float = 0.6
     overlap_onset: float = 0.75
     island_margin: float = 0.4
+    mixed_margin: float = 0.3
+    mixed_cost: float = 0.15
     third_gain: float = 0.031
     third_likeness: float = 0.7
     third_least_s: float = 6.0
@@ -228,6 +234,75 @@ def without_islands(
         if likeness[groups[index]] - likeness[other] < margin:
             result[index] = other
     return result
+
+
+def parted(
+    pieces: Sequence[Stretch],
+    groups: NDArray[np.int64],
+    vectors: Array,
+    parts: Mapping[int, Array],
+    *,
+    frame_s: float,
+    limits: DiarizeLimits,
+) -> tuple[list[Stretch], NDArray[np.int64]]:
+    """Cut pieces in which one party speaks first and another then, where the windows heard no change.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (pieces, dimensions)
+        See `two_groups`.
+    parts : mapping of a piece's index to ndarray, shape (parts, dimensions)
+        Unit embeddings of short parts of it, every `PART_STEP_S`, evenly about its middle.
+    frame_s : float, keyword-only
+        Length of a frame.
+    limits : DiarizeLimits, keyword-only
+        Looked at are pieces that are more like their own group than like another by less than
+        ``mixed_margin`` (cosine). A cut must raise the sum of the parts' likeness to whose they are
+        by ``mixed_cost``.
+
+    Returns
+    -------
+    pieces : list of Stretch
+    groups : ndarray of int
+
+    Examples
+    --------
+    >>> one, other = np.eye(2)
+    >>> vectors = np.array([one, one + other, other])
+    >>> heard = {1: np.array([one, one, one, other])}
+    >>> pieces = [Stretch(0, 100), Stretch(100, 200), Stretch(200, 300)]
+    >>> limits = DiarizeLimits()
+    >>> cut, groups = parted(pieces, np.array([0, 0, 1]), vectors, heard, frame_s=0.01, limits=limits)
+    >>> [(p.first, p.last) for p in cut], groups.tolist()
+    ([(0, 100), (100, 160), (160, 200), (200, 300)], [0, 0, 1, 1])
+    """
+    sums = np.stack([vectors[groups == g].sum(axis=0) for g in range(int(groups.max()) + 1)])
+    centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    found: list[Stretch] = []
+    whose: list[int] = []
+    for index, (piece, own) in enumerate(zip(pieces, groups.tolist(), strict=True)):
+        likeness = centres @ vectors[index] / max(float(np.linalg.norm(vectors[index])), 1e-9)
+        best = limits.mixed_cost
+        cut: tuple[int, int, int] | None = None
+        heard = parts.get(index, np.zeros((0, 1)))
+        for other in (g for g in range(len(centres)) if g != own):
+            if len(heard) < _LEAST_PARTS or likeness[own] - likeness[other] >= limits.mixed_margin:
+                continue
+            before = np.cumsum(heard @ (centres[other] - centres[own]))
+            for gains, first, last in ((before, other, own), (before[-1] - before, own, other)):
+                at = int(gains[:-1].argmax())
+                if gains[at] > best:
+                    best, cut = float(gains[at]), (at + 1, first, last)
+        if cut is None:
+            found.append(piece)
+            whose.append(own)
+            continue
+        middle = (piece.first + piece.last) / 2.0
+        at = round(middle + (cut[0] - len(heard) / 2.0) * PART_STEP_S / frame_s)
+        at = min(max(at, piece.first + 1), piece.last - 1)
+        found += [Stretch(piece.first, at), Stretch(at, piece.last)]
+        whose += cut[1:]
+    return found, np.array(whose, dtype=np.int64)
 
 
 def third_group(

@@ -118,6 +118,22 @@ def test_embeddings_do_not_depend_on_the_batch(diarizer, call):
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
+def test_parts_of_a_stretch_are_embedded_as_if_alone_and_lie_about_its_middle(diarizer, call):
+    import torch
+
+    from models.campplus import filterbank
+
+    embedder = diarizer._embedder
+    features = filterbank(call[0])
+    _, (parts, short) = embedder.embed_with_parts(features, [(100, 260), (300, 330)])
+    assert parts.shape == (1 + (160 - 40) // 10, 192)
+    assert len(short) == 0
+    with torch.inference_mode():
+        heard = embedder._network.trunk((features[100:260] - features[100:260].mean(dim=0))[None])
+        third = embedder._network.pooled(heard[:, :, 10:30])[0].numpy()
+    np.testing.assert_allclose(parts[2], third / np.linalg.norm(third), atol=1e-4)
+
+
 def test_missing_weights_say_what_to_do(tmp_path):
     from models.diarize_pyannote import PyannoteDiarizer
 
@@ -128,5 +144,6 @@ def test_missing_weights_say_what_to_do(tmp_path):
 def test_windows_are_probabilities(diarizer, call):
     windows = diarizer.windows(call[0][: 16000 * 17])
     assert windows.voices.shape[0] == 1 + math.ceil((17 - 10) / windows.step_s)
+    assert np.all((windows.both >= 0.0) & (2.0 * windows.both <= windows.voices.sum(axis=2) + 1e-5))
     assert windows.voices.min() >= 0.0
     assert windows.voices.max() <= 1.0 + 1e-6

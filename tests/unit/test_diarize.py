@@ -5,8 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.hearing.diarize import LineLevels, Windows, parties, single_voice_stretches, speech_and_overlap
-from pipeline.hearing.grouping import DiarizeLimits, third_group, two_groups, without_islands
+from pipeline.hearing.diarize import (
+    Embeddings,
+    LineLevels,
+    Windows,
+    parties,
+    single_voice_stretches,
+    speech_and_overlap,
+)
+from pipeline.hearing.grouping import (
+    DiarizeLimits,
+    Stretch,
+    parted,
+    third_group,
+    two_groups,
+    without_islands,
+)
 
 FRAME_S = 0.02
 TURNS = [(0.5, 4.0, 0), (4.5, 9.0, 1), (9.5, 15.0, 0), (14.0, 18.0, 1), (19.0, 24.0, 0), (24.4, 29.0, 1)]
@@ -27,7 +41,7 @@ def windows(turns: list[tuple[float, float, int]], duration_s: float, *, shuffle
 
 
 def embedder(turns: list[tuple[float, float, int]], *, spread: float):
-    def embed(spans: list[tuple[float, float]]) -> np.ndarray:
+    def embed(spans: list[tuple[float, float]]) -> Embeddings:
         rng = np.random.default_rng(1)
         centres = np.eye(16)[:2]
         rows = []
@@ -36,7 +50,8 @@ def embedder(turns: list[tuple[float, float, int]], *, spread: float):
             who = min(turns, key=lambda t: max(t[0] - middle, middle - t[1], 0.0))[2]
             rows.append(centres[who] + spread * rng.normal(size=16))
         matrix = np.array(rows)
-        return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+        whole = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+        return Embeddings(whole, [whole[:0] for _ in spans])
 
     return embed
 
@@ -199,3 +214,29 @@ def test_a_voice_like_another_is_a_third_when_it_relieves_it(order: str, voices:
     limits = DiarizeLimits()
     found = third_group(two_groups(vectors, none), vectors, none, limits=limits)
     assert len(set(found.tolist())) == voices
+
+
+def test_a_piece_that_holds_both_voices_is_cut_where_they_change() -> None:
+    """The windows run on from one voice into the other; the parts of the piece do not."""
+    agent, customer = np.eye(8)[:2]
+    pieces = [Stretch(0, 100), Stretch(100, 200), Stretch(200, 300)]
+    mixed = (0.7 * agent + 0.3 * customer) / np.hypot(0.7, 0.3)
+    vectors = np.stack([agent, mixed, customer])
+    parts = {1: np.stack([agent] * 5 + [customer] * 2), 0: np.stack([agent] * 7)}
+    cut, groups = parted(
+        pieces, np.array([0, 0, 1]), vectors, parts, frame_s=0.01, limits=DiarizeLimits(mixed_margin=0.8)
+    )
+    assert [(p.first, p.last) for p in cut] == [(0, 100), (100, 165), (165, 200), (200, 300)]
+    assert groups.tolist() == [0, 0, 1, 1]
+
+
+def test_one_voice_that_wavers_is_not_cut() -> None:
+    agent, customer = np.eye(8)[:2]
+    wavering = (0.54 * agent + 0.46 * customer) / np.hypot(0.54, 0.46)
+    doubtful = (0.46 * agent + 0.54 * customer) / np.hypot(0.54, 0.46)
+    pieces = [Stretch(0, 100), Stretch(100, 200), Stretch(200, 300)]
+    vectors, groups = np.stack([agent, wavering, customer]), np.array([0, 0, 1])
+    parts = {1: np.stack([wavering] * 6 + [doubtful])}
+    same, kept = parted(pieces, groups, vectors, parts, frame_s=0.01, limits=DiarizeLimits())
+    assert same == pieces
+    assert kept.tolist() == [0, 0, 1]
