@@ -44,7 +44,8 @@ class AcousticModel:
     ask_below : float
         Hits surer than this are not asked about and not overruled.
     ask_alike : float
-        Where no hit is, how much a place must sound like one of the standard's sentences to be asked about.
+        Where no hit is, how much a place must sound like one of the standard's sentences to be asked about,
+        and like any spelling that is asked there.
     ask_nearly : float
         ... and how much like one of a set's wordings.
     ask_doubt : float

@@ -47,7 +47,7 @@ _BEFORE_S, _AFTER_S, _AIR_S = 4.0, 1.0, 0.2
 # Spellings asked at one place.
 _SPELLINGS = 3
 # Stretches that overlap, each asked about on its own: 登进下来 and 我把您的诉求登进下来.
-_READINGS = 2
+_READINGS = 3
 # Shortest sentence, in characters that carry meaning, that is looked for where nothing was found.
 _LEAST_CHARS = 4
 # Share of the doubt asked of the least alike that even the most alike must show.
@@ -314,10 +314,8 @@ def _numbered(case: Case, phrase: PhraseSet, role: Role, sure: Sequence[tuple[in
         return
     index = case.sound_index
     spoken = "".join("零一二三四五六七八九"[int(digit)] for digit in own)
-    heads: dict[str, str] = {}  # 工好 and 工毫 only say how 工号 is misheard
     for head in heads_of_number([wording.source for wording in phrase.like]):
-        heads.setdefault(head.translate(index.codes), head)
-    for coded, head in heads.items():
+        coded = head.translate(index.codes)
         for number in sorted(index.of_role[role]):
             at = index.coded[number].find(coded)
             if at < 0:

@@ -86,6 +86,17 @@ def test_an_unsure_answer_is_a_doubt_and_no_more():
     assert marks(heard("干些您低", between), "thanks_call") == [("干些您低", False)]
 
 
+def test_what_the_audio_is_sure_of_stands_beside_what_was_written_out():
+    later = answer("thanks_call", "感谢您的来电", 0.5, start=2.2, end=3.2)
+    found = marks(heard("感谢您的来电，再见。干些您低", later), "thanks_call")
+    assert [sure for _, sure in found] == [True, True]
+
+
+def test_a_sure_answer_that_is_excused_by_the_words_around_it_does_not_count():
+    said = answer("callback_24h", "今天致电", 0.5, end=0.8)
+    assert marks(heard("今天致电是想给您做回访", said), "callback_24h") == []
+
+
 def test_what_was_written_out_is_not_overruled():
     absent = answer("thanks_call", "感谢您的来电", -9.0, end=1.2)
     assert marks(heard("感谢您的来电", absent), "thanks_call") == marks(heard("感谢您的来电"), "thanks_call")

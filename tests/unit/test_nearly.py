@@ -41,6 +41,12 @@ def asked(text, phrase, call=CALL, probability=0.5):
         ("感谢{gap:0-4}(来电|致电)", "感谢您拒电再见", "感谢您拒电", "感谢您致电"),
         ("给您(介绍|推荐)", "您推荐一款产品", "您推荐", "给您推荐"),
         ("(理解|体谅)(您|你)的心情", "我了解您的心情", "了解您的心情", "理解您的心情"),
+        # Both syllables wrong, each with the initial or the final that was said.
+        ("我(登记|备注)一下", "好的我东西一下您的情况", "我东西一下", "我登记一下"),
+        ("我(记录|备注)一下", "好的我进入一下您的情况", "我进入一下", "我记录一下"),
+        # A syllable that stands alone.
+        ("让(您|你){gap:0-2}久等", "将您久等吗", "将您久等", "让您久等"),
+        ("给(您|你)(介绍|推荐)", "您推荐一款产品", "您推荐", "给您推荐"),
     ],
 )
 def test_one_misheard_word_is_forgiven(source, heard, place, reads):
@@ -51,6 +57,10 @@ def test_what_sounds_the_same_or_quite_different_is_not_proposed():
     assert not near("感谢(您|你)的来电", "感谢您的来电")
     assert not near("感谢(您|你)的来电", "今天天气不错")
     assert not near("感谢(您|你)的来电", "感谢您的来定", alike=1.0)
+
+
+def test_both_syllables_of_another_sound_are_another_word():
+    assert not near("我(登记|备注)一下", "好的我出门一下")
 
 
 def test_a_long_gap_is_no_likeness():
@@ -78,6 +88,16 @@ def test_doubtful_words_only_are_asked_about():
     text = "好的那打照您祝您工作愉快"
     assert any("打扰您" in one.spellings for one in asked(text, "polite_answer"))
     assert not asked(text, "polite_answer", probability=0.99)
+
+
+def test_a_guess_that_sounds_like_nothing_is_not_asked_about():
+    assert not asked("好的那哎呀您祝您工作愉快", "polite_answer", probability=0.1)
+
+
+def test_readings_of_overlapping_places_are_asked_about_once_each():
+    said = [text for one in asked("好的我把您的诉求登进下来", "notes_demand") for text in one.spellings]
+    assert any("诉求登记" in text for text in said)
+    assert len(said) == len(set(said))
 
 
 @given(st.text(alphabet="打扰耽误您了的好不祝感谢来电拒", min_size=1, max_size=30))
