@@ -41,7 +41,7 @@ from benchmarks.samplenight import (
 )
 from benchmarks.scaling import scale_page
 
-MODEL_CALLS = ("transcribe", "phrase_scores", "stretches")
+MODEL_CALLS = ("transcribe", "phrase_scores", "text_scores", "stretches")
 ROWS, QUICK_ROWS = 1_000_000, 50_000
 PARTS = ("inside", "workers", "byhand", "prefect", "parquet", "archive")
 

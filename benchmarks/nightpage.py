@@ -16,6 +16,7 @@ _SIDES = {"byhand": "by hand: faster-whisper, pyannote", "whisperx": "WhisperX",
 _MODELS = {
     "transcribe": "recogniser (Whisper), the second decode for fillers among it",
     "phrase_scores": "recogniser, asked again about phrases",
+    "text_scores": "recogniser, asked about words that sound alike",
     "stretches": "voices (segmentation, CAM++)",
 }
 
