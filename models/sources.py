@@ -129,7 +129,16 @@ def from_debian(entry: ModelEntry, source: DebianSource, into: Path, say: Say) -
     say(f"{entry.name}: downloading {wanted}")
     with tempfile.TemporaryDirectory(prefix="zhijian-debian-") as folder:
         place = Path(folder)
-        _tool(["apt-get", "--quiet=2", "download", wanted], place, f"apt-get could not download {wanted}")
+        try:
+            _tool(["apt-get", "--quiet=2", "download", wanted], place, f"apt-get could not download {wanted}")
+        except StorageError:
+            # The machine's package lists are missing or old. Lists of our own need no root either.
+            own = [f"--option=Dir::State::Lists={place}/lists", f"--option=Dir::Cache={place}/cache"]
+            for part in ("lists/partial", "cache/archives/partial"):
+                (place / part).mkdir(parents=True)
+            for command in (["update"], ["download", wanted]):
+                failed = f"apt-get could not {' '.join(command)}"
+                _tool(["apt-get", "--quiet=2", *own, *command], place, failed)
         found = sorted(place.glob("*.deb"))
         if len(found) != 1:
             raise StorageError(f"apt-get brought {len(found)} files for {wanted}, expected one")

@@ -427,6 +427,23 @@ def test_a_file_of_a_debian_package_is_brought_and_checked(tmp_path, debian):
     assert (installed("words", folder) / "words.lm").read_bytes() == b"words"
 
 
+def test_old_package_lists_are_fetched_anew_beside_the_machines(tmp_path, debian):
+    tool = tmp_path / "tools" / "apt-get"
+    asked = tmp_path / "asked"
+    tool.write_text(
+        "#!/bin/sh\n"
+        f'echo "$@" >> {asked}\n'
+        'case "$*" in *Dir::State::Lists=*update) touch updated; exit 0;; esac\n'
+        'test -e updated || { echo "E: Unable to locate package words" >&2; exit 100; }\n'
+        'printf "a package" > words_1.0_amd64.deb\n'
+    )
+    folder = own_registry(tmp_path / "m", entry("words", {"words.lm": b"words"}, source=from_debian(debian)))
+    assert fetch(["words"], folder) == ["words"]
+    assert [line.split()[-1] for line in asked.read_text().splitlines()] == [
+        "words:amd64=1.0-1", "update", "words:amd64=1.0-1",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
