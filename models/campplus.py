@@ -260,7 +260,8 @@ class CamPlusPlus(nn.Module):
         means, squares = functional.avg_pool1d(tenths, _PART // _PART_STEP, 1).chunk(2, dim=1)
         variances = (squares - means.square()) * (_PART / (_PART - 1))
         flat = [x.transpose(1, 2).flatten(0, 1) for x in (means, variances.clamp(min=0.0).sqrt())]
-        return self._embedding(*flat).unflatten(0, (len(heard), -1))
+        embedded = self._embedding(*flat)
+        return embedded.reshape(len(heard), -1, embedded.shape[-1])
 
     def _embedding(self, mean: Tensor, deviation: Tensor) -> Tensor:
         out: Tensor = self.xvector.get_submodule("dense")(torch.cat([mean, deviation], dim=-1))

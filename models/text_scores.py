@@ -49,7 +49,7 @@ def character_logprobs(
     """
     import ctranslate2
 
-    answers = []
+    answers: list[tuple[tuple[float, ...], ...]] = []
     for query in queries:
         cut = samples[round(max(0.0, query.start_s) * SAMPLE_RATE_HZ) : round(query.end_s * SAMPLE_RATE_HZ)]
         if not len(cut):
