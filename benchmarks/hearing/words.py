@@ -22,10 +22,11 @@ from dataclasses import replace
 from functools import cache
 
 from benchmarks.hearing.truth import Counts, TrueCall, TrueTurn
-from pipeline.judging.case import Case, Window
+from pipeline.judging.case import Case
 from pipeline.judging.lexicon import Lexicon
 from pipeline.judging.measures import speech_rate
 from pipeline.judging.phrases import Hit, Pattern, Transcript, compile_pattern, find
+from pipeline.judging.places import Window
 from pipeline.judging.transcript import load_model
 from pipeline.mandarin import normalised
 from pipeline.records import ROLES, Hearing, Turn

@@ -1,100 +1,29 @@
 """One call while it is being judged: its words indexed once, everything else found when asked for.
 
-Table of contents: `Mark`, `Moment`, `Floor`, `Place`, `Window`, `Case`.
+Table of contents: `Case`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 from pipeline.judging.acoustic import Answers, Opinion, can_say, hit_of
 from pipeline.judging.calibration import Decision, MatchLimits
 from pipeline.judging.facts import measure_value
 from pipeline.judging.fillers_text import transcript_events
-from pipeline.judging.lexicon import Lexicon, MomentKind, MomentSource, PhraseSet
+from pipeline.judging.lexicon import Lexicon, PhraseSet
 from pipeline.judging.measures import measures
+from pipeline.judging.moments import moments_of
 from pipeline.judging.phrases import Hit, Transcript, find
+from pipeline.judging.places import FOREVER_S, Floor, Mark, Moment, Place, Window
 from pipeline.judging.swapping import exchanged
 from pipeline.judging.wordings import SoundIndex, hit_at
 from pipeline.records import CallRecord, Event, Evidence, Hearing, Measures, PhraseEvidence, Role, Turn
 
-_FOREVER_S = float("inf")
 _QUOTE_CHARS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A hit of a phrase set: surely said, or near enough to be in doubt."""
-
-    hit: Hit
-    phrase: str
-    is_sure: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Something happened that a rule waits for."""
-
-    name_zh: str
-    role: Role | None
-    turn: int
-    start_s: float
-    end_s: float
-    quote: str
-    confidence: float
-    is_sure: bool
-
-    def evidence(self) -> Evidence:
-        """Return the seconds to listen to."""
-        return Evidence(self.start_s, self.end_s, self.role, self.quote)
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """A stretch of one role's turns with nothing but backchannels of the other side between them."""
-
-    role: Role
-    turns: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a call something is looked for; nothing set means anywhere.
-
-    Attributes
-    ----------
-    opening_turns, closing_turns : int or None
-        The role's first or last n turns (floors); with ``_s`` as well, either suffices.
-    after, before, around : str or None
-        Name of a moment, or ``this`` for the moment that made the rule due.
-    turns, within_s : int or float or None
-        How far from that moment.
-    until : str or None
-        The window ends where this moment next happens.
-    """
-
-    opening_turns: int | None = None
-    opening_s: float | None = None
-    closing_turns: int | None = None
-    closing_s: float | None = None
-    after: str | None = None
-    before: str | None = None
-    around: str | None = None
-    turns: int | None = None
-    within_s: float | None = None
-    until: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A place found in one call: turn numbers, and the seconds between which hits count."""
-
-    turns: tuple[int, ...]
-    from_s: float = 0.0
-    to_s: float = _FOREVER_S
 
 
 @lru_cache(maxsize=8)
@@ -246,7 +175,7 @@ class Case:
         first = len(self.turns)
         if place.closing_turns and floors:
             first = floors[-min(place.closing_turns, len(floors))].turns[0]
-        from_s = _FOREVER_S
+        from_s = FOREVER_S
         if place.closing_s is not None and self.turns:
             from_s = max(turn.end_s for turn in self.turns) - place.closing_s
         return tuple(turn for turn in own if turn >= first or self.turns[turn].end_s > from_s)
@@ -259,7 +188,7 @@ class Case:
         reach = len(floors) if place.turns is None else place.turns
         first = earlier[-reach][0] if 0 < reach <= len(earlier) else 0
         last = later[reach - 1][-1] if 0 < reach <= len(later) else len(self.turns)
-        from_s, to_s = 0.0, _FOREVER_S
+        from_s, to_s = 0.0, FOREVER_S
         if place.within_s is not None:
             from_s, to_s = at.start_s - place.within_s, at.end_s + place.within_s
         if place.until:
@@ -442,9 +371,9 @@ class Case:
         kept = []
         for mark in found:
             floor = Window(self.floor_of(mark.hit.turn))
-            if beside and not self._any_sure(beside, floor):
+            if beside and not self.any_sure(beside, floor):
                 continue
-            if not self._any_sure(not_beside, floor):
+            if not self.any_sure(not_beside, floor):
                 kept.append(mark)
         return kept
 
@@ -460,81 +389,13 @@ class Case:
             return self._origin.moments(name)
         if name not in self._moments:
             kind = self.lexicon.moments[name]
-            found = [moment for source in kind.sources for moment in self._from(source, kind)]
-            self._moments[name] = tuple(_merged(found, kind.merge_s))
+            self._moments[name] = moments_of(self, kind)
         return self._moments[name]
 
-    def _from(self, source: MomentSource, kind: MomentKind) -> list[Moment]:
-        found: list[Moment] = []
-        for event in self.events if source.events else ():
-            fits = event.kind in source.events and event.role == source.by
-            if fits and event.confidence >= source.min_confidence:
-                turn = self._turn_at(event.start_s)
-                found.append(
-                    Moment(
-                        kind.name_zh,
-                        event.role,
-                        turn,
-                        event.start_s,
-                        event.end_s,
-                        event.text,
-                        event.confidence,
-                        True,
-                    )
-                )
-        roles: tuple[Role, ...] = (source.by,) if source.by else ("agent", "customer")
-        for role in roles:
-            window = Window(self.turns_by_role[role])
-            marks = [mark for name in source.say for mark in self.marks(name, window)]
-            if len({mark.hit.start_s for mark in marks}) < source.at_least:
-                continue
-            found.extend(self._moment(mark, kind) for mark in marks if self._in_context(mark, source))
-        return found
-
-    def _moment(self, mark: Mark, kind: MomentKind) -> Moment:
-        hit = mark.hit
-        return Moment(
-            kind.name_zh, hit.role, hit.turn, hit.start_s, hit.end_s, hit.quote, hit.confidence, mark.is_sure
-        )
-
-    def _in_context(self, mark: Mark, source: MomentSource) -> bool:
-        hit = mark.hit
-        other: Role = "customer" if hit.role == "agent" else "agent"
-        if source.answering or source.not_answering:
-            asked = self.floor_before(hit.turn, other)
-            window = Window(asked.turns if asked else ())
-            if source.answering and not self._any_sure(source.answering, window):
-                return False
-            if self._any_sure(source.not_answering, window):
-                return False
-        if source.together_with or source.not_together_with:
-            window = Window(self.floor_of(hit.turn))
-            if source.together_with and not self._any_sure(source.together_with, window):
-                return False
-            return not self._any_sure(source.not_together_with, window)
-        return True
-
-    def _any_sure(self, names: Iterable[str], window: Window) -> bool:
+    def any_sure(self, names: Iterable[str], window: Window) -> bool:
+        """Whether one of some phrase sets is surely said in a window."""
         return any(mark.is_sure for name in names for mark in self.marks(name, window))
-
-    def _turn_at(self, time_s: float) -> int:
-        begun = [place for place, turn in enumerate(self.turns) if turn.start_s <= time_s]
-        return begun[-1] if begun else 0
 
 
 def _overlap(one: Hit, other: Hit) -> bool:
     return one.role == other.role and one.start_s < other.end_s and other.start_s < one.end_s
-
-
-def _merged(found: Sequence[Moment], merge_s: float) -> list[Moment]:
-    """One moment for those close together: the first that is sure, or else the first."""
-    groups: list[list[Moment]] = []
-    end_s = 0.0
-    for moment in sorted(found, key=lambda moment: moment.start_s):
-        if groups and moment.start_s - end_s <= merge_s:
-            groups[-1].append(moment)
-            end_s = max(end_s, moment.end_s)
-        else:
-            groups.append([moment])
-            end_s = moment.end_s
-    return [next((moment for moment in group if moment.is_sure), group[0]) for group in groups]

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
-from pipeline.judging.case import Case, Mark, Moment, Place, Window
+from pipeline.judging.case import Case
 from pipeline.judging.facts import unsure_zh
 from pipeline.judging.outcome import Outcome, all_of, any_of, n_of, negation
+from pipeline.judging.places import Mark, Moment, Place, Window
 from pipeline.judging.wording import NO_AUDIO, limit_note, place_zh, quoted
 from pipeline.records import Direction, Evidence, Role
 

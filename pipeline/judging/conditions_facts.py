@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import time
 
 from pipeline.judging.calendar_cn import CHINA, CalendarOverride, day_kind
-from pipeline.judging.case import Case, Moment
+from pipeline.judging.case import Case
 from pipeline.judging.facts import MEASURE_FACTS, RECORD_FACTS, value_zh
 from pipeline.judging.outcome import Outcome
+from pipeline.judging.places import Moment
 from pipeline.judging.wording import NO_AUDIO, NO_DATA, limit_note
 from pipeline.records import Evidence
 

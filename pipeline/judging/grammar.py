@@ -17,10 +17,10 @@ from datetime import time
 from pipeline.judging import conditions as do
 from pipeline.judging import conditions_facts as facts
 from pipeline.judging.calendar_cn import CalendarOverride
-from pipeline.judging.case import Place
 from pipeline.judging.facts import MEASURE_FACTS, RECORD_FACTS
 from pipeline.judging.ledger import Ledger
 from pipeline.judging.lexicon import Lexicon, known_sets
+from pipeline.judging.places import Place
 from pipeline.judging.tomlread import Fields, listed
 from pipeline.records import EVENT_KINDS, ROLES, Role
 

@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.judging.case import Case, Mark, Moment, Window
+from pipeline.judging.case import Case
 from pipeline.judging.facts import apart, unsure_zh
 from pipeline.judging.outcome import Outcome
+from pipeline.judging.places import Mark, Moment, Window
 from pipeline.records import Event, Evidence
 
 

@@ -12,8 +12,8 @@ from pipeline.judging.facts import apart, shown
 from pipeline.records import Role
 
 if TYPE_CHECKING:
-    from pipeline.judging.case import Place
     from pipeline.judging.lexicon import Lexicon
+    from pipeline.judging.places import Place
 
 NO_AUDIO = "无录音（no audio）"
 NO_DATA = "无数据（no data）"

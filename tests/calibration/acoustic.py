@@ -27,8 +27,9 @@ from typing import Any
 from benchmarks.document import with_section
 from pipeline.hearing.lexicon import HearingLexicon
 from pipeline.judging.acoustic import AcousticModel
-from pipeline.judging.case import Case, Window
+from pipeline.judging.case import Case
 from pipeline.judging.lexicon import Lexicon
+from pipeline.judging.places import Window
 from pipeline.judging.rulebook import load_rulebook
 from pipeline.ports import Samples
 from pipeline.records import CallRecord, Hearing, PhraseEvidence, Turn, Word

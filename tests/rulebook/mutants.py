@@ -16,10 +16,11 @@ from typing import Any
 
 from pipeline.judging import conditions as do
 from pipeline.judging import conditions_facts as facts
-from pipeline.judging.case import Case, Place
+from pipeline.judging.case import Case
 from pipeline.judging.engine import judge_rule
 from pipeline.judging.ledger import Ledger
 from pipeline.judging.lexicon import Lexicon, MomentKind, PhraseSet
+from pipeline.judging.places import Place
 from pipeline.judging.rulebook import Rule, Rulebook
 
 _NUMBERS = ("at_least", "at_most", "within_s", "min_s", "min_confidence", "n", "every_s", "min_chars")

@@ -10,8 +10,9 @@ from models.phrase_scores import _forms
 from pipeline.hearing.answers import asked_later, phrase_evidence
 from pipeline.hearing.audio import Recording
 from pipeline.judging.acoustic import AcousticModel
-from pipeline.judging.case import Case, Window
+from pipeline.judging.case import Case
 from pipeline.judging.engine import judge
+from pipeline.judging.places import Window
 from pipeline.judging.questions import questions
 from pipeline.judging.rulebook import load_rulebook
 from pipeline.ports import PhraseScore
