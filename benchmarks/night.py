@@ -330,7 +330,7 @@ def main() -> None:
     text = page(figures)
     if not options.quick:
         write_section("performance.md", "night", text)
-        if {"inside", "archive", "workers"} <= set(figures):
+        if {"archive", "workers"} <= set(figures):
             write_section("scaling.md", "model", scale_page(figures))
     print(text)
 
