@@ -19,7 +19,6 @@ from models.phrase_scores import encoded_stretch
 from pipeline.ports import SAMPLE_RATE_HZ, Samples, TextQuery
 
 _LEAST = 1e-9
-_BATCH = 16
 
 
 def character_logprobs(
@@ -57,18 +56,16 @@ def character_logprobs(
             continue
         heard, frames = encoded(query.start_s, query.end_s) or encoded_stretch(whisper, cut)
         rows = [tokenizer.encode(text) for text in query.texts]
-        scored: list[tuple[float, ...]] = []
-        for at in range(0, len(rows), _BATCH):
-            batch = rows[at : at + _BATCH]
-            results = whisper.model.align(
-                ctranslate2.StorageView.from_array(np.repeat(heard, len(batch), axis=0)),
-                tokenizer.sot_sequence,
-                batch,
-                [frames] * len(batch),
-            )
-            for text, tokens, result in zip(query.texts[at:], batch, results, strict=False):
-                logs = np.log(np.maximum(np.asarray(result.text_token_probs[: len(tokens)]), _LEAST))
-                scored.append(_by_character(text, [_bytes(tokenizer, token) for token in tokens], logs))
+        results = whisper.model.align(
+            ctranslate2.StorageView.from_array(np.repeat(heard, len(rows), axis=0)),
+            tokenizer.sot_sequence,
+            rows,
+            [frames] * len(rows),
+        )
+        scored = []
+        for text, tokens, result in zip(query.texts, rows, results, strict=True):
+            logs = np.log(np.maximum(np.asarray(result.text_token_probs[: len(tokens)]), _LEAST))
+            scored.append(_by_character(text, [_bytes(tokenizer, token) for token in tokens], logs))
         answers.append(tuple(scored))
     return answers
 

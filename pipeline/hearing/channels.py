@@ -12,8 +12,8 @@ Conventions
 ``channels`` is float32 of shape (2, n) at 16 kHz. Levels are dB relative to full scale in
 frames of 10 ms. ``leak_db`` is how much quieter the leaked copy is than its source (>= 0).
 
-Table of contents: `ChannelLimits`, `is_dual_mono`, `silent_channels`, `Leak`, `leak_between`, `is_raised`,
-`without_leak`, `Separated`, `separated`, `gated_spans`.
+Table of contents: `ChannelLimits`, `is_dual_mono`, `silent_channels`, `Leak`, `Separated`,
+`separated`, `gated_spans`.
 
 References
 ----------
@@ -185,22 +185,13 @@ def _autocorrelation(source: Samples, frames: NDArray[np.bool_], lag: int, taps:
     return auto
 
 
-def leak_between(source: Samples, other: Samples, *, limits: ChannelLimits | None = None) -> Leak | None:
-    """Estimate how ``source`` leaks into ``other`` (least squares where only the source speaks).
-
-    Returns
-    -------
-    Leak or None
-        None when there is too little one-sided speech, or nothing coherent leaks.
-    """
-    levels = (frame_levels_db(source), frame_levels_db(other))
-    return _leak_and_rest(source, other, levels, limits or ChannelLimits())[0]
-
-
 def _leak_and_rest(
     source: Samples, other: Samples, levels_db: tuple[Levels, Levels], limits: ChannelLimits
 ) -> tuple[Leak | None, Samples]:
-    """What leaks from ``source`` into ``other``, and ``other`` without it."""
+    """How ``source`` leaks into ``other``, by least squares where only it speaks, and ``other`` without it.
+
+    None, and ``other`` as it is, when there is too little one-sided speech, or nothing coherent leaks.
+    """
     from scipy.linalg import solve_toeplitz
 
     source_db, other_db = levels_db
@@ -232,15 +223,11 @@ def _power_db(levels_db: Levels) -> float:
     return float(10.0 * np.log10(np.mean(10.0 ** (levels_db / 10.0))))
 
 
-def is_raised(source: Samples, other: Samples, *, limits: ChannelLimits | None = None) -> bool:
-    """Whether ``other`` rises above its own floor while only ``source`` speaks: something leaks.
+def _is_raised(levels_db: tuple[Levels, Levels], limits: ChannelLimits) -> bool:
+    """Whether the other channel rises above its own floor while only the source speaks: something leaks.
 
     True also when there is too little one-sided speech to tell.
     """
-    return _is_raised((frame_levels_db(source), frame_levels_db(other)), limits or ChannelLimits())
-
-
-def _is_raised(levels_db: tuple[Levels, Levels], limits: ChannelLimits) -> bool:
     source_db, other_db = levels_db
     frames = _only_source(source_db, other_db, limits.gate_db)
     if frames.sum() * FRAME_S < limits.min_leak_s:
@@ -264,11 +251,6 @@ def _subtracted(source: Samples, other: Samples, path: NDArray[np.float64], lag:
         length = min(total, len(leaked) + lag)
         shifted[:length] = leaked[-lag : -lag + length]
     return np.asarray(other - shifted, dtype=np.float32)
-
-
-def without_leak(source: Samples, other: Samples, leak: Leak) -> Samples:
-    """``other`` with the leaked copy of ``source`` subtracted."""
-    return _subtracted(source, other, leak.path, leak.lag)
 
 
 @dataclass(frozen=True, slots=True)

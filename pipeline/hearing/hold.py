@@ -8,8 +8,7 @@ Conventions
 -----------
 Samples are float32 mono at 16 kHz, spans ``(start_s, end_s)``, levels dBFS.
 
-Table of contents: `Held`, `signal_tones`, `modulation`, `peakiness`, `tonal_frames`, `music_spans`,
-`held_sounds`.
+Table of contents: `Held`, `signal_tones`, `modulation`, `peakiness`, `tonal_frames`, `held_sounds`.
 
 References
 ----------
@@ -233,12 +232,8 @@ def _tonal_share(power: Spectra) -> Array:
     return np.asarray(peaks / (band.sum(axis=1) + 1e-9), dtype=np.float64)
 
 
-def music_spans(samples: Samples, *, limits: HoldLimits) -> list[Span]:
-    """Stretches of music: sustained and in peaks, or tonal whatever its rhythm."""
-    return _music(samples, _spectra(samples), frame_levels_db(samples), limits)
-
-
 def _music(samples: Samples, power: Spectra, levels: Array, limits: HoldLimits) -> list[Span]:
+    """Stretches of music: sustained and in peaks, or tonal whatever its rhythm."""
     spans = merged([*_sustained(samples, levels, limits), *_tonal(power, levels, limits)], gap_s=1.0)
     return [(a, b) for a, b in spans if b - a >= limits.least_s]
 

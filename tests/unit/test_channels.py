@@ -9,7 +9,6 @@ from pipeline.errors import InputError
 from pipeline.hearing.channels import (
     gated_spans,
     is_dual_mono,
-    leak_between,
     separated,
     silent_channels,
 )
@@ -58,13 +57,13 @@ def test_an_empty_channel_is_found() -> None:
 @pytest.mark.parametrize("delay", [0, 7, 640])
 def test_a_leak_is_measured_and_taken_out(delay: int) -> None:
     channels = call(leak_db=15, delay=delay)
-    leak = leak_between(channels[0], channels[1])
+    parted = separated(channels)
+    leak = parted.leaks[1]
     assert leak is not None
     assert leak.leak_db == pytest.approx(15, abs=2)
     assert leak.gain_db > 6
-    cleaned = separated(channels).channels
     alone = slice(int(1.0 * RATE), int(3.5 * RATE))
-    assert np.std(cleaned[1][alone]) < 0.4 * np.std(channels[1][alone])
+    assert np.std(parted.channels[1][alone]) < 0.4 * np.std(channels[1][alone])
 
 
 def test_without_a_leak_the_channels_are_left_alone() -> None:
