@@ -24,6 +24,8 @@ from models.registry import DebianSource, FolderSource, HubSource, ModelEntry, W
 from pipeline.errors import ModelMissingError, StorageError
 
 _BLOCK = 1 << 20
+# Without a network it gives up soon: what comes by it is optional.
+_APT_GET = ("apt-get", "--quiet=2", "--option=Acquire::Retries=0", "--option=Acquire::http::Timeout=10")
 Say = Callable[[str], None]
 
 
@@ -130,7 +132,7 @@ def from_debian(entry: ModelEntry, source: DebianSource, into: Path, say: Say) -
     with tempfile.TemporaryDirectory(prefix="zhijian-debian-") as folder:
         place = Path(folder)
         try:
-            _tool(["apt-get", "--quiet=2", "download", wanted], place, f"apt-get could not download {wanted}")
+            _tool([*_APT_GET, "download", wanted], place, f"apt-get could not download {wanted}")
         except StorageError:
             # The machine's package lists are missing or old. Lists of our own need no root either.
             own = [f"--option=Dir::State::Lists={place}/lists", f"--option=Dir::Cache={place}/cache"]
@@ -138,7 +140,7 @@ def from_debian(entry: ModelEntry, source: DebianSource, into: Path, say: Say) -
                 (place / part).mkdir(parents=True)
             for command in (["update"], ["download", wanted]):
                 failed = f"apt-get could not {' '.join(command)}"
-                _tool(["apt-get", "--quiet=2", *own, *command], place, failed)
+                _tool([*_APT_GET, *own, *command], place, failed)
         found = sorted(place.glob("*.deb"))
         if len(found) != 1:
             raise StorageError(f"apt-get brought {len(found)} files for {wanted}, expected one")
