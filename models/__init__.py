@@ -42,7 +42,9 @@ def load_recognizer(
     Parameters
     ----------
     model : str
-        A name of the registry, a folder with a CTranslate2 Whisper, or ``fake[:script]`` in tests.
+        A name of the registry, a folder with a CTranslate2 Whisper, or ``fake[:script]`` in tests. Weights
+        that are named are loaded with the adapter that the registry has for them, those of a folder as
+        they are.
     model_dir : Path
         Folder of the weights.
     device : {"auto", "cpu", "cuda"}
@@ -62,7 +64,7 @@ def load_recognizer(
 
         return FakeRecognizer.named(model)
     from models.asr_whisper import WhisperRecognizer
-    from models.fetch import installed, model_id
+    from models.fetch import adapter_of, installed, model_id
 
     return WhisperRecognizer(
         installed(model, model_dir),
@@ -70,6 +72,7 @@ def load_recognizer(
         device=device,
         compute_type=compute_type,
         cpu_threads=threads,
+        adapter=adapter_of(model, model_dir),
     )
 
 

@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models.adapter import Adapter, adapted
 from models.phrase_scores import relative_logprobs
 from models.text_scores import character_logprobs
 from models.whisper_words import merged_marks, trimmed
@@ -124,6 +126,9 @@ class WhisperRecognizer:
     batch_size : int or None
         Windows decoded together; None is 8 on a CPU and 16 on a GPU.
     options : WhisperOptions
+    adapter : Adapter, optional
+        Laid over the decoder's weights. Drafts are decoded without it: it was made with what people mean to
+        say, and a draft is asked for what they did not.
 
     Raises
     ------
@@ -143,9 +148,9 @@ class WhisperRecognizer:
         cpu_threads: int = 1,
         batch_size: int | None = None,
         options: WhisperOptions | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         import ctranslate2
-        from faster_whisper import WhisperModel
         from faster_whisper.tokenizer import Tokenizer
 
         if device == "auto":
@@ -155,18 +160,9 @@ class WhisperRecognizer:
         for file in ("model.bin", "config.json", "tokenizer.json"):
             if not (folder / file).is_file():
                 raise ModelMissingError(f"{folder} holds no {file}; expected a Whisper model for CTranslate2")
-        try:
-            self._whisper = WhisperModel(
-                str(folder),
-                device=device,
-                compute_type=compute_type,
-                cpu_threads=cpu_threads,
-                local_files_only=True,
-            )
-        except ValueError as error:
-            raise ConfigError(f"device '{device}' with compute type '{compute_type}': {error}") from error
-        except RuntimeError as error:
-            raise ModelMissingError(f"the Whisper model in {folder} cannot be loaded: {error}") from error
+        how = {"device": device, "compute_type": compute_type, "cpu_threads": cpu_threads}
+        self._plain = _loaded(folder, how)
+        self._whisper = self._plain if adapter is None else _loaded(folder, how, adapter)
         multilingual = self._whisper.model.is_multilingual
         self._tokenizer = Tokenizer(
             self._whisper.hf_tokenizer,
@@ -224,7 +220,7 @@ class WhisperRecognizer:
         """
         start = self._prompt(prompt, hotwords)
         if draft:
-            return self._decode(samples, spans_s, start, beam_size=self._options.draft_beam_size)
+            return self._decode(samples, spans_s, start, draft=True)
         segments = self._decode(samples, spans_s, start)
         holes = uncovered(
             spans_s, _word_times(segments), hole_s=self._options.hole_s, empty_s=self._options.empty_s
@@ -258,16 +254,16 @@ class WhisperRecognizer:
         spans_s: Sequence[tuple[float, float]],
         start: list[int],
         *,
-        beam_size: int | None = None,
+        draft: bool = False,
     ) -> list[HeardSegment]:
         segments: list[HeardSegment] = []
         for batch in self._encode(samples, spans_s):
-            decoded = self._generate(batch, start, beam_size=beam_size)
+            decoded = self._generate(batch, start, draft=draft)
             believed = [one if self._credible(one) else replace(one, tokens=[]) for one in decoded]
-            segments += self._segments(batch, believed)
+            segments += self._segments(batch, believed, draft=draft)
             for window, one, kept in zip(batch.windows, decoded, believed, strict=True):
                 if kept is not one:
-                    segments += self._again(samples, window, one, start)
+                    segments += self._again(samples, window, one, start, draft=draft)
         return segments
 
     def _prompt(self, prompt: str | None, hotwords: str | None) -> list[int]:
@@ -334,6 +330,11 @@ class WhisperRecognizer:
         each = [np.array(self._whisper.encode(one[None])) for one in features]
         return ctranslate2.StorageView.from_array(np.concatenate(each))
 
+    def encoded(self, samples: Samples, window: Window) -> NDArray[np.float32]:
+        """Give what the encoder makes of one window, shape (frames, width); to train with."""
+        one: NDArray[np.float32] = _on_cpu(self._encode_windows(samples, [window]).encoded)[0]
+        return one
+
     def _features(self, samples: Samples, frames: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         features = self._whisper.feature_extractor(samples)[:, :frames]
         padded = np.zeros((features.shape[0], frames), np.float32)
@@ -345,17 +346,17 @@ class WhisperRecognizer:
         batch: _Batch,
         start: list[int],
         *,
-        beam_size: int | None = None,
+        draft: bool = False,
         penalty: float = 1.0,
         ngram: int = 0,
         attempt: int = 0,
     ) -> list[_Decoded]:
         longest_s = max(window.duration_s for window in batch.windows)
         room = int(24 + self._options.tokens_per_s * longest_s)
-        results = self._whisper.model.generate(
+        results = self._decoder(draft).model.generate(
             batch.encoded,
             [start] * len(batch.windows),
-            beam_size=beam_size or self._options.beam_size,
+            beam_size=self._options.draft_beam_size if draft else self._options.beam_size,
             max_length=min(self._whisper.max_length, len(start) + room),
             suppress_blank=True,
             suppress_tokens=self._suppressed,
@@ -388,30 +389,38 @@ class WhisperRecognizer:
         return decoded.no_speech_prob > options.max_no_speech_prob  # silence: nothing to try again
 
     def _again(
-        self, samples: Samples, window: Window, first: _Decoded, start: list[int]
+        self, samples: Samples, window: Window, first: _Decoded, start: list[int], *, draft: bool
     ) -> list[HeardSegment]:
         """Decode a window that was not believed: its pieces alone, then with penalties; keep the best."""
         segments = []
         alone = len(window.pieces) == 1
         for piece in window.pieces:
             batch = self._encode_windows(samples, [Window((Piece(piece.start_s, piece.end_s),))])
-            tried = [first] if alone else self._generate(batch, start, attempt=1)
+            tried = [first] if alone else self._generate(batch, start, draft=draft, attempt=1)
             for number, (penalty, ngram) in enumerate(self._options.retries, start=2):
                 if self._credible(tried[-1]):
                     break
-                tried += self._generate(batch, start, penalty=penalty, ngram=ngram, attempt=number)
+                tried += self._generate(
+                    batch, start, draft=draft, penalty=penalty, ngram=ngram, attempt=number
+                )
             limit = self._options.max_compression_ratio
             best = max(tried, key=lambda one: (one.compression_ratio <= limit, one.avg_logprob))
-            segments += self._segments(batch, [best])
+            segments += self._segments(batch, [best], draft=draft)
         return segments
 
-    def _segments(self, batch: _Batch, decoded: Sequence[_Decoded]) -> list[HeardSegment]:
+    def _decoder(self, draft: bool) -> Any:
+        """Drafts are decoded by the weights as they are; both share what the encoder made of the sound."""
+        return self._plain if draft else self._whisper
+
+    def _segments(
+        self, batch: _Batch, decoded: Sequence[_Decoded], *, draft: bool = False
+    ) -> list[HeardSegment]:
         """Give every character its time by alignment, and cut the windows back into pieces."""
         tokens = [[token for token in one.tokens if token < self._tokenizer.eot] for one in decoded]
         frames = [
             max(1, min(_WINDOW_FRAMES, round(window.duration_s * _FRAMES_PER_S))) for window in batch.windows
         ]
-        alignments = self._whisper.find_alignment(self._tokenizer, tokens, batch.encoded, frames)
+        alignments = self._decoder(draft).find_alignment(self._tokenizer, tokens, batch.encoded, frames)
         segments = []
         for window, one, aligned in zip(batch.windows, decoded, alignments, strict=True):
             rows: dict[int, list[HeardWord]] = {}
@@ -421,6 +430,23 @@ class WhisperRecognizer:
             for index, words in sorted(rows.items()):
                 segments.append(_segment(window.pieces[index], words, one))
         return segments
+
+
+def _loaded(folder: Path, how: dict[str, Any], adapter: Adapter | None = None) -> Any:
+    """Load the weights, as they are or with an adapter over them; nothing is written for that."""
+    from faster_whisper import WhisperModel
+
+    files = None
+    if adapter is not None:
+        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+        files["model.bin"] = adapted(files["model.bin"], adapter)
+    try:
+        return WhisperModel(str(folder), files=files, local_files_only=True, **how)
+    except ValueError as error:
+        device, number = how["device"], how["compute_type"]
+        raise ConfigError(f"device '{device}' with compute type '{number}': {error}") from error
+    except RuntimeError as error:
+        raise ModelMissingError(f"the Whisper model in {folder} cannot be loaded: {error}") from error
 
 
 def _on_cpu(encoded: Any) -> np.ndarray[Any, Any]:

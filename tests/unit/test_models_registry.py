@@ -8,10 +8,11 @@ import threading
 import zipfile
 
 import pytest
+from safetensors.numpy import save_file
 
 import models.sources as sources
 from models import WORDS, load_recognizer, load_words, required_models
-from models.fetch import LOCK, STAMP, fetch, installed, listing, model_id
+from models.fetch import LOCK, STAMP, adapter_of, fetch, installed, listing, model_id
 from models.registry import Registry, _parse, combined_sha256, load_registry
 from pipeline.errors import ConfigError, ModelMissingError, StorageError, TerminalError
 from pipeline.night.preflight import missing_optional
@@ -41,6 +42,14 @@ def entry(name="tiny", files=WEIGHTS, source="", pinned=False):
         if not pinned:
             text += f'sha256 = "{sha(data)}"\nsize = {len(data)}\n'
     return text + source
+
+
+ADAPTER = f"""
+[model.adapter]
+path = "own/calls.safetensors"
+sha256 = "{"0" * 64}"
+about = "for calls"
+"""
 
 
 def own_registry(folder, *entries):
@@ -98,6 +107,30 @@ def test_identity_is_over_all_files(tiny):
     assert identity.sha256 == combined_sha256({path: sha(data) for path, data in WEIGHTS.items()})
     # The same files as a plain folder are the same weights under the folder's name.
     assert model_id(str(tiny / "tiny"), tiny).sha256 == identity.sha256
+
+
+def test_an_adapter_is_part_of_the_identity(tiny, tmp_path):
+    fetch(["tiny"], tiny)
+    plain = model_id("tiny", tiny)
+    assert adapter_of("tiny", tiny) is None
+    path = tiny / "own" / "calls.safetensors"
+    path.parent.mkdir()
+    about = {"format": "zhijian-adapter-1", "base_sha256": sha(WEIGHTS["model.bin"])}
+    save_file({}, path, metadata=about)
+    noted = ADAPTER.replace("0" * 64, sha(path.read_bytes()))
+    own_registry(tiny, entry(source=from_folder(tmp_path / "usb")) + noted)
+    adapter = adapter_of("tiny", tiny)
+    assert adapter.base_sha256 == sha(WEIGHTS["model.bin"])
+    assert model_id("tiny", tiny).sha256 != plain.sha256
+    # Weights given by folder are taken as they are.
+    assert adapter_of(str(tiny / "tiny"), tiny) is None
+    assert model_id(str(tiny / "tiny"), tiny).sha256 == plain.sha256
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ModelMissingError, match="the registry says"):
+        adapter_of("tiny", tiny)
+    path.unlink()
+    with pytest.raises(ModelMissingError, match="cannot be read"):
+        adapter_of("tiny", tiny)
 
 
 def test_missing_weights_name_the_command(tiny):
@@ -368,6 +401,12 @@ def test_the_next_source_is_tried(wheels, hub, tmp_path):
         ("schema = 1\n" + entry(source=HUB_SOURCE).replace("about", "abuot", 1), "unknown key 'abuot'"),
         ("schema = 1\n" + entry(pinned=True, source=HUB_SOURCE).replace("true", "false"), "has no sha256"),
         ("schema = 1\n" + entry("whisper-base", source=HUB_SOURCE), "described twice"),
+        ("schema = 1\n" + entry(source=HUB_SOURCE) + ADAPTER.replace("own/", "../"), "stay inside"),
+        (
+            "schema = 1\n" + entry(source=HUB_SOURCE) + ADAPTER.replace("0" * 64, "00"),
+            "sha256 of the adapter",
+        ),
+        ("schema = 1\n" + entry(source=HUB_SOURCE) + ADAPTER + "rank = 4\n", "unknown key 'rank'"),
         ("schema = ", "not valid TOML"),
     ],
 )

@@ -1,0 +1,253 @@
+"""A low-rank adapter (LoRA) over a Whisper in CTranslate2 form, applied while the model is loaded.
+
+Conventions
+-----------
+An adapter is a safetensors file. For a weight matrix ``W`` of shape (out, in), from row ``row`` on, it holds
+
+- ``NAME@row.a``: int8, (rank, in); ``NAME@row.b``: int8, (out rows, rank); ``NAME@row.scale``: float32, (1,)
+
+and the weights become ``W[row : row + rows] + scale * (b @ a)``. The product is one of integers, so every
+machine makes the same bits of it, whatever its linear algebra: results stay reproducible. Metadata names the
+weights that the adapter belongs to (``base_sha256``) and how it was made. Nothing is written: weights are
+changed in memory.
+
+The form of a model file is that of CTranslate2's converters, version 6: a list of named variables.
+
+Table of contents: `Adapter`, `read_adapter`, `adapted`, `variables`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ModelMissingError
+
+FORMAT = "zhijian-adapter-1"
+_BINARY_VERSION = 6
+_FLOAT16 = 4
+_NUMBERS: dict[int, np.dtype[Any]] = {
+    number: np.dtype(form) for number, form in enumerate(("<f4", "i1", "<i2", "<i4", "<f2"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is added to some rows of one weight matrix.
+
+    Attributes
+    ----------
+    row : int
+        First row that changes.
+    a, b : ndarray of int8, shapes (rank, in) and (rows, rank)
+    scale : float
+    """
+
+    row: int
+    a: NDArray[np.int8]
+    b: NDArray[np.int8]
+    scale: np.float32
+
+    def product(self) -> NDArray[np.float32]:
+        """Give ``scale * (b @ a)``, bit for bit the same everywhere.
+
+        Examples
+        --------
+        >>> a, b = np.array([[1, 2]], np.int8), np.array([[3], [-4]], np.int8)
+        >>> Change(0, a, b, np.float32(0.5)).product().tolist()
+        [[1.5, 3.0], [-2.0, -4.0]]
+        """
+        return (self.b.astype(np.int32) @ self.a.astype(np.int32)).astype(np.float32) * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter as read from its file.
+
+    Attributes
+    ----------
+    base_sha256 : str
+        Of the ``model.bin`` that it was made for.
+    changes : mapping of str to tuple of Change
+        By the name of the variable.
+    sha256 : str
+        Of the adapter's file.
+    """
+
+    base_sha256: str
+    changes: Mapping[str, tuple[Change, ...]]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of a model file: where its bytes are and how to read them."""
+
+    at: int
+    shape: tuple[int, ...]
+    number_type: int
+
+    def read(self, weights: bytes | bytearray) -> NDArray[Any]:
+        """Give its values, as a view of ``weights``."""
+        dtype = _NUMBERS[self.number_type]
+        count = int(np.prod(self.shape, dtype=np.int64))
+        return np.frombuffer(weights, dtype, count=count, offset=self.at).reshape(self.shape)
+
+
+def read_adapter(path: Path, *, sha256: str | None = None) -> Adapter:
+    """Read an adapter and check it against its sum.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str, optional
+        What the registry says of it.
+
+    Raises
+    ------
+    ModelMissingError
+        It is gone, damaged, or no adapter of this form.
+    """
+    import safetensors
+    from safetensors.numpy import load
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelMissingError(f"adapter {path} cannot be read: {error.strerror or error}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise ModelMissingError(
+            f"adapter {path} has sha256 {found}, the registry says {sha256}; install zhijian again"
+        )
+    try:
+        tensors = load(data)
+        with safetensors.safe_open(str(path), framework="numpy") as opened:
+            about = opened.metadata() or {}
+        if about.get("format") != FORMAT:
+            raise ModelMissingError(f"adapter {path} is of format {about.get('format')!r}; expected {FORMAT}")
+        changes = _changes(tensors)
+        return Adapter(about["base_sha256"], changes, found)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ModelMissingError(
+            f"adapter {path} is damaged or no adapter: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _changes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Change, ...]]:
+    changes: dict[str, list[Change]] = {}
+    for key in sorted(tensors):
+        place, _, part = key.rpartition(".")
+        if part != "a":
+            continue
+        name, _, row = place.rpartition("@")
+        a, b, scale = tensors[key], tensors[f"{place}.b"], tensors[f"{place}.scale"]
+        if a.dtype != np.int8 or b.dtype != np.int8 or scale.dtype != np.float32 or scale.size != 1:
+            raise ValueError(f"{place} is not int8 with one float32 scale")
+        if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+            raise ValueError(f"{place} has shapes {a.shape} and {b.shape}")
+        changes.setdefault(name, []).append(Change(int(row), a, b, np.float32(scale.reshape(-1)[0])))
+    return {name: tuple(rows) for name, rows in changes.items()}
+
+
+def adapted(weights: bytes, adapter: Adapter, *, sha256: str | None = None) -> bytes:
+    """Apply an adapter to the bytes of a ``model.bin``.
+
+    Parameters
+    ----------
+    weights : bytes
+        The whole file.
+    adapter : Adapter
+    sha256 : str, optional
+        Of ``weights`` where it is known already; else it is computed.
+
+    Raises
+    ------
+    ModelMissingError
+        The weights are others than the adapter was made for.
+    """
+    found = sha256 or hashlib.sha256(weights).hexdigest()
+    if found != adapter.base_sha256:
+        raise ModelMissingError(
+            f"the adapter belongs to weights of sha256 {adapter.base_sha256}, found {found}; "
+            'fetch the model again, or set adapter = "none"'
+        )
+    known = variables(weights)
+    changed = bytearray(weights)
+    for name, rows in adapter.changes.items():
+        variable = known.get(name)
+        if variable is None or variable.number_type != _FLOAT16 or len(variable.shape) != 2:
+            raise ModelMissingError(
+                f"the adapter changes {name}, which is no float16 matrix of these weights"
+            )
+        matrix = np.frombuffer(
+            changed, "<f2", count=variable.shape[0] * variable.shape[1], offset=variable.at
+        )
+        matrix = matrix.reshape(variable.shape)
+        for change in rows:
+            product = change.product()
+            last = change.row + len(product)
+            if last > variable.shape[0] or product.shape[1] != variable.shape[1]:
+                raise ModelMissingError(
+                    f"the adapter's change of {name} is {product.shape} from row {change.row}; "
+                    f"the matrix is {variable.shape}"
+                )
+            matrix[change.row : last] = (matrix[change.row : last].astype(np.float32) + product).astype("<f2")
+    return bytes(changed)
+
+
+def variables(weights: bytes | bytearray) -> dict[str, Variable]:
+    """Find the variables of a CTranslate2 model file.
+
+    Raises
+    ------
+    ModelMissingError
+        The file is of another form, or cut.
+    """
+    reader = _Reader(weights)
+    try:
+        version = reader.number("<I")
+        if version != _BINARY_VERSION:
+            raise ModelMissingError(
+                f"the model file has binary version {version}; adapters are for {_BINARY_VERSION}"
+            )
+        reader.text()
+        reader.number("<I")
+        found = {}
+        for _ in range(reader.number("<I")):
+            name = reader.text()
+            shape = tuple(reader.number("<I") for _ in range(reader.number("<B")))
+            number_type, size = reader.number("<B"), reader.number("<I")
+            found[name] = Variable(reader.at, shape, number_type)
+            reader.at += size
+    except (struct.error, UnicodeDecodeError) as error:
+        raise ModelMissingError("the model file is cut or no CTranslate2 model") from error
+    if reader.at > len(weights):
+        raise ModelMissingError(
+            f"the model file ends after {len(weights)} bytes, expected {reader.at} or more"
+        )
+    return found
+
+
+class _Reader:
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+        self.at = 0
+
+    def number(self, form: str) -> int:
+        (value,) = struct.unpack_from(form, self.data, self.at)
+        self.at += struct.calcsize(form)
+        return int(value)
+
+    def text(self) -> str:
+        size = self.number("<H")
+        raw = bytes(self.data[self.at : self.at + size])
+        self.at += size
+        return raw.rstrip(b"\0").decode()
