@@ -148,7 +148,7 @@ def _by_hand(figures: Figures) -> Iterator[str]:
     yield ""
     yield (
         f"The same {ours['calls']} sample calls ({ours['audio_s'] / 60:.1f} min; mixed to one channel and "
-        "with two), the same weights, one after the other on the same cores; start and loading included. By "
+        "with two), whisper-base (zhijian's with its adapter), one after the other on the same cores; start and loading included. By "
         "hand (`benchmarks/byhand.py`): faster-whisper and pyannote's own pipeline, one call at a time, "
         "every core to each model in turn, the libraries' defaults; that gives words and speakers. zhijian, "
         "a worker a core, gives those and fillers, roles, the state of the line, verdicts and stored results."
@@ -182,7 +182,7 @@ def _by_hand(figures: Figures) -> Iterator[str]:
         "WhisperX (3.8.6) installs with pip, but only beside zhijian: it pins torch 2.8. "
         "`--whisperx PYTHON` takes the interpreter of such an environment (`benchmarks/byhand_whisperx.py`). "
         + (
-            "Measured is what runs with the same weights: its voice activity detection and batched "
+            "Measured is what runs with whisper-base: its voice activity detection and batched "
             "recognition, so words without times and speakers. Its alignment for Chinese "
             "(`jonatasgrosman/wav2vec2-large-xlsr-53-chinese-zh-cn`) and its diarization are models of a hub "
             "and were not at hand."

@@ -138,7 +138,9 @@ def main(shard: int, shards: int, out: Path, texts: list[Path]) -> None:
             )
             np.save(out / f"{name}.npy", samples.T)
             about = {"text": path.stem, "channels": channels}
-            (out / f"{name}.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+            part = out / f"{name}.part"
+            part.write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+            part.replace(out / f"{name}.json")
 
 
 if __name__ == "__main__":

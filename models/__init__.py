@@ -65,14 +65,16 @@ def load_recognizer(
         return FakeRecognizer.named(model)
     from models.asr_whisper import WhisperRecognizer
     from models.fetch import adapter_of, installed, model_id
+    from models.registry import load_registry
 
+    registry = load_registry(model_dir)
     return WhisperRecognizer(
-        installed(model, model_dir),
-        model_id(model, model_dir),
+        installed(model, model_dir, registry=registry),
+        model_id(model, model_dir, registry=registry),
         device=device,
         compute_type=compute_type,
         cpu_threads=threads,
-        adapter=adapter_of(model, model_dir),
+        adapter=adapter_of(model, model_dir, registry=registry),
     )
 
 

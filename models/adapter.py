@@ -7,9 +7,10 @@ An adapter is a safetensors file. For a weight matrix ``W`` of shape (out, in), 
 - ``NAME@row.a``: int8, (rank, in); ``NAME@row.b``: int8, (out rows, rank); ``NAME@row.scale``: float32, (1,)
 
 and the weights become ``W[row : row + rows] + scale * (b @ a)``. The product is one of integers, so every
-machine makes the same bits of it, whatever its linear algebra: results stay reproducible. Metadata names the
-weights that the adapter belongs to (``base_sha256``) and how it was made. Nothing is written: weights are
-changed in memory.
+machine makes the same bits of it, whatever its linear algebra: results stay reproducible. Only the decoder
+may change: drafts are decoded by the weights as they are from what the one encoder heard. The file's
+metadata has one key, ``about``: JSON with the weights that the adapter belongs to (``base_sha256``),
+``format`` and how it was made.
 
 The form of a model file is that of CTranslate2's converters, version 6: a list of named variables.
 
@@ -19,6 +20,7 @@ Table of contents: `Adapter`, `read_adapter`, `adapted`, `variables`.
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,7 +117,7 @@ def read_adapter(path: Path, *, sha256: str | None = None) -> Adapter:
     ModelMissingError
         It is gone, damaged, or no adapter of this form.
     """
-    import safetensors
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
@@ -129,13 +131,13 @@ def read_adapter(path: Path, *, sha256: str | None = None) -> Adapter:
         )
     try:
         tensors = load(data)
-        with safetensors.safe_open(str(path), framework="numpy") as opened:
-            about = opened.metadata() or {}
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = json.loads(header.get("__metadata__", {}).get("about", "{}"))
         if about.get("format") != FORMAT:
             raise ModelMissingError(f"adapter {path} is of format {about.get('format')!r}; expected {FORMAT}")
         changes = _changes(tensors)
         return Adapter(about["base_sha256"], changes, found)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise ModelMissingError(
             f"adapter {path} is damaged or no adapter: {type(error).__name__}: {error}"
         ) from error
@@ -148,6 +150,8 @@ def _changes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Change, ...
         if part != "a":
             continue
         name, _, row = place.rpartition("@")
+        if not name.startswith("decoder/") or int(row) < 0:
+            raise ValueError(f"{place} is no place in a decoder")
         a, b, scale = tensors[key], tensors[f"{place}.b"], tensors[f"{place}.scale"]
         if a.dtype != np.int8 or b.dtype != np.int8 or scale.dtype != np.float32 or scale.size != 1:
             raise ValueError(f"{place} is not int8 with one float32 scale")
@@ -157,7 +161,7 @@ def _changes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Change, ...
     return {name: tuple(rows) for name, rows in changes.items()}
 
 
-def adapted(weights: bytes, adapter: Adapter, *, sha256: str | None = None) -> bytes:
+def adapted(weights: bytes, adapter: Adapter) -> bytes:
     """Apply an adapter to the bytes of a ``model.bin``.
 
     Parameters
@@ -165,19 +169,17 @@ def adapted(weights: bytes, adapter: Adapter, *, sha256: str | None = None) -> b
     weights : bytes
         The whole file.
     adapter : Adapter
-    sha256 : str, optional
-        Of ``weights`` where it is known already; else it is computed.
 
     Raises
     ------
     ModelMissingError
         The weights are others than the adapter was made for.
     """
-    found = sha256 or hashlib.sha256(weights).hexdigest()
+    found = hashlib.sha256(weights).hexdigest()
     if found != adapter.base_sha256:
         raise ModelMissingError(
-            f"the adapter belongs to weights of sha256 {adapter.base_sha256}, found {found}; "
-            'fetch the model again, or set adapter = "none"'
+            f"the adapter belongs to weights of sha256 {adapter.base_sha256}, found {found}; fetch the model "
+            "again, or give its folder instead of its name: a folder is loaded without an adapter"
         )
     known = variables(weights)
     changed = bytearray(weights)

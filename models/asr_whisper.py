@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -332,7 +333,9 @@ class WhisperRecognizer:
 
     def encoded(self, samples: Samples, window: Window) -> NDArray[np.float32]:
         """Give what the encoder makes of one window, shape (frames, width); to train with."""
-        one: NDArray[np.float32] = _on_cpu(self._encode_windows(samples, [window]).encoded)[0]
+        one: NDArray[np.float32] = _on_cpu(self._encode_windows(samples, [window]).encoded)[0].astype(
+            np.float32
+        )
         return one
 
     def _features(self, samples: Samples, frames: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -356,7 +359,7 @@ class WhisperRecognizer:
         results = self._decoder(draft).model.generate(
             batch.encoded,
             [start] * len(batch.windows),
-            beam_size=self._options.draft_beam_size if draft else self._options.beam_size,
+            beam_size=self._options.draft_beam_size if draft and not attempt else self._options.beam_size,
             max_length=min(self._whisper.max_length, len(start) + room),
             suppress_blank=True,
             suppress_tokens=self._suppressed,
@@ -433,15 +436,25 @@ class WhisperRecognizer:
 
 
 def _loaded(folder: Path, how: dict[str, Any], adapter: Adapter | None = None) -> Any:
-    """Load the weights, as they are or with an adapter over them; nothing is written for that."""
+    """Load the weights, as they are or with an adapter over them.
+
+    Changed weights lie in a folder of their own while they are loaded: given as bytes, CTranslate2 would
+    keep them for as long as it lives.
+    """
     from faster_whisper import WhisperModel
 
-    files = None
-    if adapter is not None:
-        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
-        files["model.bin"] = adapted(files["model.bin"], adapter)
     try:
-        return WhisperModel(str(folder), files=files, local_files_only=True, **how)
+        if adapter is None:
+            return WhisperModel(str(folder), local_files_only=True, **how)
+        with TemporaryDirectory(prefix="zhijian-weights-") as changed:
+            for file in folder.iterdir():
+                if file.name != "model.bin":
+                    (Path(changed) / file.name).symlink_to(file.resolve())
+            weights = adapted((folder / "model.bin").read_bytes(), adapter)
+            (Path(changed) / "model.bin").write_bytes(weights)
+            return WhisperModel(changed, local_files_only=True, **how)
+    except OSError as error:
+        raise ModelMissingError(f"the Whisper model in {folder} cannot be read: {error}") from error
     except ValueError as error:
         device, number = how["device"], how["compute_type"]
         raise ConfigError(f"device '{device}' with compute type '{number}': {error}") from error

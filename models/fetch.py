@@ -183,15 +183,23 @@ def adapter_of(name: str, model_dir: Path, *, registry: Registry | None = None) 
     Raises
     ------
     ModelMissingError
-        It is gone or damaged.
+        It is gone, damaged, or belongs to other weights.
     """
     if _is_path(name):
         return None
     noted = (registry or load_registry(model_dir)).get(name).adapter
     if noted is None:
         return None
+    home = installed(name, model_dir, registry=registry)
     shipped = Path(__file__).parent / noted.path
-    return read_adapter(shipped if shipped.exists() else model_dir / noted.path, sha256=noted.sha256)
+    adapter = read_adapter(shipped if shipped.exists() else model_dir / noted.path, sha256=noted.sha256)
+    weights = _stamped(home).get("model.bin")
+    if weights != adapter.base_sha256:
+        raise ModelMissingError(
+            f"the adapter {noted.path} of model '{name}' belongs to a model.bin of sha256 "
+            f"{adapter.base_sha256}, installed is {weights}; correct the registry"
+        )
+    return adapter
 
 
 def listing(
@@ -205,6 +213,11 @@ def listing(
         state: State = "installed"
         if problem is not None:
             state = "damaged" if (model_dir / entry.name).exists() else "missing"
+        elif verify:
+            try:
+                adapter_of(entry.name, model_dir, registry=registry)
+            except ModelMissingError as error:
+                state, problem = "damaged", str(error)
         lines.append(
             ModelStatus(
                 name=entry.name,

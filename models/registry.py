@@ -318,7 +318,10 @@ def _file(raw: dict[str, Any], place: str, pinned: bool, problems: list[str]) ->
     return WeightFile(path, sha256, size, raw.get("optional", False) is True)
 
 
-def _adapter(raw: dict[str, Any], place: str, problems: list[str]) -> AdapterFile:
+def _adapter(raw: Any, place: str, problems: list[str]) -> AdapterFile | None:
+    if not isinstance(raw, dict):
+        problems.append(f"{place}: 'adapter' must be one table, [model.adapter]")
+        return None
     _unknown_keys(raw, "adapter", place, problems)
     texts = {key: str(raw.get(key, "")) for key in ("path", "sha256", "about")}
     pure = PurePosixPath(texts["path"])

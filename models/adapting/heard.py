@@ -9,6 +9,7 @@ text's file).
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from models.windows import Window, pack, quietest
 from pipeline.ports import SAMPLE_RATE_HZ, Samples
 
 MODEL = "whisper-base"
+_NAME = re.compile(r"[0-9a-f]+")
 _LINE_HZ = 8_000
 _LONGEST_S = (9.0, 14.0, 20.0, 29.0, 29.0, 29.0)
 _TOUCHES_S, _CUT_S = 0.05, 0.05
@@ -77,7 +79,7 @@ def main(shard: int, shards: int, tracks: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for about in sorted(tracks.glob("*.json")):
         name = about.stem
-        if int(name, 16) % shards != shard or (out / f"{name}.windows").exists():
+        if not _NAME.fullmatch(name) or int(name, 16) % shards != shard or (out / f"{name}.windows").exists():
             continue
         rng = np.random.default_rng(int(name, 16) + 1)
         spoken = json.loads(about.read_text(encoding="utf-8"))
@@ -95,7 +97,9 @@ def main(shard: int, shards: int, tracks: Path, out: Path) -> None:
                 np.save(out / f"{key}.npy", recognizer.encoded(samples, window).astype(np.float16))
                 duration_s = round(window.duration_s, 3)
                 rows.append({"key": key, "text": text, "duration_s": duration_s, "source": spoken["text"]})
-        (out / f"{name}.windows").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+        part = out / f"{name}.part"
+        part.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+        part.replace(out / f"{name}.windows")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ form. Prints the sha256 for ``models/registry.toml``.
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from models.adapter import FORMAT
 from models.adapting.decoder import place_of
-from models.adapting.heard import MODEL
 
 _LARGEST = 127
 
@@ -61,25 +61,11 @@ def main(factors: Path, out: Path) -> None:
     import torch
     from safetensors.numpy import save_file
 
-    from pipeline.settings import load_settings
-
-    settings, _ = load_settings({})
-    file = settings.model_dir / MODEL / "model.bin"
-    texts = hashlib.sha256()
-    for path in sorted((Path(__file__).parent / "texts").glob("*.txt")):
-        texts.update(path.read_bytes())
-    loaded = torch.load(factors, weights_only=True)
+    saved = torch.load(factors, weights_only=True)
+    tensors = packed({name: value.numpy() for name, value in saved["factors"].items()})
+    about = saved["about"] | {"format": FORMAT}
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        packed({name: value.numpy() for name, value in loaded.items()}),
-        out,
-        metadata={
-            "format": FORMAT,
-            "base_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "recipe_sha256": hashlib.sha256((Path(__file__).parent / "recipe.toml").read_bytes()).hexdigest(),
-            "texts_sha256": texts.hexdigest(),
-        },
-    )
+    save_file(tensors, out, metadata={"about": json.dumps(about, sort_keys=True)})
     sys.stdout.write(f"{hashlib.sha256(out.read_bytes()).hexdigest()}  {out}, {out.stat().st_size} bytes\n")
 
 

@@ -4,11 +4,13 @@ Reads what `models.adapting.heard` wrote and ``recipe.toml``; writes the factors
 with `torch.save`, after each epoch anew. A fiftieth of the windows is not trained with; the loss there is
 printed.
 
-Table of contents: `Recipe`, `load_recipe`, `Example`, `examples`, `Prompts`, `whisper_tokens`, `trained`.
+Table of contents: `Recipe`, `load_recipe`, `Example`, `examples`, `Prompts`, `whisper_tokens`,
+`trained`, `made_of`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -26,6 +28,7 @@ from models.adapting.heard import MODEL
 
 HERE = Path(__file__).parent
 _UNCOUNTED = -100
+_POSITIONS, _MARKS = 448, 6  # of Whisper's decoder; marks before a text
 _SORTED_TOGETHER = 16
 _SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏"
 _GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超兰霞平刚桂英华玉萍红建国志海燕雪琳倩浩宇轩晨曦"
@@ -269,30 +272,49 @@ def _factors(adapter: Any) -> dict[str, Any]:
     return found
 
 
+def made_of(rows: Sequence[Example], model_file: Path) -> dict[str, str]:
+    """Sums of the weights, the recipe and the windows (names and texts) that an adapter is made of."""
+    heard = hashlib.sha256()
+    for row in rows:
+        heard.update(f"{row.sound.name} {row.text}\n".encode())
+    return {
+        "base_sha256": hashlib.sha256(model_file.read_bytes()).hexdigest(),
+        "recipe_sha256": hashlib.sha256((HERE / "recipe.toml").read_bytes()).hexdigest(),
+        "windows_sha256": heard.hexdigest(),
+    }
+
+
 def main(windows: Path, out: Path) -> None:
     """Train with all windows of a folder."""
     import torch
 
     from models.asr_whisper import WhisperOptions
+    from models.fetch import installed
     from pipeline.hearing.lexicon import load_lexicon
     from pipeline.settings import load_settings
 
     settings, _ = load_settings({})
-    file = settings.model_dir / MODEL / "model.bin"
-    recipe, rows = load_recipe(), examples(windows)
+    file = installed(MODEL, settings.model_dir) / "model.bin"
+    recipe, prompt_tokens = load_recipe(), WhisperOptions().prompt_tokens
+    tokens = whisper_tokens(file.with_name("tokenizer.json"), prompt_tokens=prompt_tokens)
+    room = _POSITIONS - prompt_tokens - _MARKS
+    every = examples(windows)
+    rows = [row for row in every if len(tokens(None, row.text)[1]) <= room]
+    about = made_of(rows, file)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    say(f"{len(rows)} windows, {sum(row.duration_s for row in rows) / 3600:.1f} h")
+    hours = sum(row.duration_s for row in rows) / 3600
+    say(f"{len(rows)} of {len(every)} windows are short enough: {hours:.1f} h")
     trained(
         whisper(file),
         rows,
         recipe=recipe,
-        tokens=whisper_tokens(file.with_name("tokenizer.json"), prompt_tokens=WhisperOptions().prompt_tokens),
-        prompts=Prompts(load_lexicon().hotwords or "", recipe),
-        keep=lambda factors: torch.save(factors, out),
+        tokens=tokens,
+        prompts=Prompts(load_lexicon(settings.rulebook).hotwords or "", recipe),
+        keep=lambda factors: torch.save({"factors": factors, "about": about}, out),
         say=say,
     )
 

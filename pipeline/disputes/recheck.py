@@ -290,11 +290,11 @@ def compare_audio(stored: Version, heard: Hearing) -> AudioCheck:
     if not heard.is_of_same_recording(stored.hearing):
         problem = f"{where}: the recording is another one (its sha256 differs)"
     elif heard.models != stored.hearing.models:
-        names = "、".join(model.name for model in stored.hearing.models)
-        present = "、".join(model.name for model in heard.models)
+        names = "、".join(f"{model.name}@{model.sha256[:8]}" for model in stored.hearing.models)
+        present = "、".join(f"{model.name}@{model.sha256[:8]}" for model in heard.models)
         problem = (
-            f"{where}: was heard by {names}, now by other weights ({present}); give the same --model "
-            "and fetch the optional models that were there"
+            f"{where}: was heard by {names}, now by other weights ({present}); give the same --model and "
+            "fetch the optional models that were there; to hear without an adapter, give a model's folder"
         )
     elif flips > policy.audio_flips or moved > policy.audio_score:
         rule = _first_difference(before, after)

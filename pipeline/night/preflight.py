@@ -27,12 +27,13 @@ def check_weights(settings: Settings) -> None:
         Lists every problem with file and line.
     """
     from models import load_recognizer, required_models
-    from models.fetch import installed
+    from models.fetch import adapter_of, installed
     from pipeline.judging.rulebook import load_rulebook
 
     weights = required_models(settings.model)
     for name in weights:
         installed(name, settings.model_dir)
+        adapter_of(name, settings.model_dir)
     if not weights:  # a fake: here its script can be complained of, in a worker nobody would see it
         load_recognizer(settings.model, settings.model_dir)
     load_rulebook(settings.rulebook)

@@ -33,12 +33,17 @@ def with_noise(dialogues: tuple[Dialogue, ...], seed: int) -> list[Case]:
     return [Case(one, noised(one.hearing, one.id, seed)) for one in dialogues]
 
 
-def recognised(dialogues: tuple[Dialogue, ...], part: Part) -> list[Case]:
-    """What whisper-base did hear of the dialogues that were spoken; times stay those of the dialogue."""
+def recognised(dialogues: tuple[Dialogue, ...], part: Part, *, adapted: bool = False) -> list[Case]:
+    """What whisper-base did hear of the dialogues that were spoken; times stay those of the dialogue.
+
+    Costs of sounds and confidences of phrases were learnt from what it heard without its adapter, and stay
+    so: what is harder to read is the better teacher.
+    """
     known = {one.id: one for one in dialogues}
+    name = f"{part}_adapted.jsonl" if adapted else f"{part}.jsonl"
     return [
         Case(known[call_id], _heard(known[call_id].hearing, turns))
-        for call_id, turns in _lines(FOLDER / "recognised" / f"{part}.jsonl")
+        for call_id, turns in _lines(FOLDER / "recognised" / name)
         if call_id in known
     ]
 

@@ -183,12 +183,13 @@ def _sum(tallies: Sequence[Tally]) -> Tally:
 def measure(
     part: Part, rulebook: Rulebook, *, seeds: Sequence[int] = SEEDS
 ) -> tuple[dict[str, Tally], dict[str, list[Disagreement]]]:
-    """All conditions of one part: ``clean``, ``noised`` (seeds summed), ``recognised``."""
+    """All conditions of one part: ``clean``, ``noised`` (seeds summed), ``recognised``, ``adapted``."""
     dialogues = load(part)
     found = {"clean": compare(conditions.clean(dialogues), rulebook)}
     noisy = [compare(conditions.with_noise(dialogues, seed), rulebook) for seed in seeds]
     found["noised"] = (_sum([tally for tally, _ in noisy]), [one for _, wrong in noisy for one in wrong])
     found["recognised"] = compare(conditions.recognised(dialogues, part), rulebook)
+    found["adapted"] = compare(conditions.recognised(dialogues, part, adapted=True), rulebook)
     return {name: tally for name, (tally, _) in found.items()}, {n: wrong for n, (_, wrong) in found.items()}
 
 

@@ -3,7 +3,7 @@
 ``python -m tests.accuracy.recognise AUDIO OUT.jsonl`` reads every call of a folder that
 ``data_samples/make_samples.py --plain`` filled (``truth.json`` and WAV files) and writes one line a call::
 
-    {"id": "i-basic-01", "model": "whisper-base", "turns": [{"words": [["您好", 0.0, 0.21, 0.98], …]}, …]}
+    {"id": "i-basic-01", "model": "whisper-base@0a1b2c3d", "turns": [{"words": [["您好", 0.0, 0.21, 0.98]]}]}
 
 Words are given to the turn (of the speaker whose channel it is) in whose time their middle lies; their
 times are shares of that turn, so that a dialogue's own clock stays in force. A turn of which nothing was
@@ -18,8 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models import fetch
-from models.asr_whisper import WhisperRecognizer
+from models import load_recognizer
 from pipeline.hearing.activity import activity
 from pipeline.hearing.audio import decode, to_16k
 from pipeline.hearing.lexicon import HearingLexicon, load_lexicon
@@ -29,10 +28,9 @@ from pipeline.ports import Recognizer
 MODEL_DIR = Path(os.environ.get("ZHIJIAN_MODEL_DIR", Path.home() / ".cache/zhijian/models"))
 
 
-def whisper_base() -> WhisperRecognizer:
+def whisper_base() -> Recognizer:
     """The recogniser that ships, on one thread."""
-    folder = fetch.installed("whisper-base", MODEL_DIR)
-    return WhisperRecognizer(folder, fetch.model_id("whisper-base", MODEL_DIR), device="cpu", cpu_threads=1)
+    return load_recognizer("whisper-base", MODEL_DIR, device="cpu", threads=1)
 
 
 def _turn_of(word_middle_s: float, spans: list[tuple[int, float, float]]) -> int | None:
@@ -85,7 +83,11 @@ def main(folder: Path, out: Path) -> None:
         if call_id in known:
             continue
         turns = heard_turns(recognizer, lexicon, folder / truth["file"], truth)
-        line = {"id": call_id, "model": recognizer.model.name, "turns": turns}
+        line = {
+            "id": call_id,
+            "model": f"{recognizer.model.name}@{recognizer.model.sha256[:8]}",
+            "turns": turns,
+        }
         with out.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(line, ensure_ascii=False) + "\n")
 

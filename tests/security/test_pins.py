@@ -35,3 +35,12 @@ def test_every_dependency_named_in_the_project_is_pinned_by_hash():
         re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[ ;]", line)[0]).lower() for line in project["dependencies"]
     }
     assert named <= pins("requirements-hashes.txt").keys()
+    extra = {
+        re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[ ;]", line)[0]).lower() for line in adapt_and_dev(project)
+    }
+    assert extra <= pins("requirements-hashes.txt").keys()
+
+
+def adapt_and_dev(project: dict[str, dict[str, list[str]]]) -> list[str]:
+    optional = project["optional-dependencies"]
+    return [*optional["dev"], *optional["adapt"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
 from models.adapter import FORMAT, Change, adapted, read_adapter, variables
-from models.adapting.pack import packed, rounded
+from models.adapting.pack import main, packed, rounded
 from pipeline.errors import ModelMissingError
 
 NAME = "decoder/layer_0/self_attention/linear_0/weight"
@@ -35,7 +36,8 @@ def model_file(matrices, *, version=6):
 
 def adapter_file(path, weights, tensors, **about):
     base = hashlib.sha256(weights).hexdigest()
-    save_file(tensors, path, metadata={"format": FORMAT, "base_sha256": base} | about)
+    written = json.dumps({"format": FORMAT, "base_sha256": base} | about)
+    save_file(tensors, path, metadata={"about": written})
     return path
 
 
@@ -107,6 +109,10 @@ def test_what_is_no_adapter_is_said(weights, tmp_path):
     adapter_file(tmp_path / "other", weights, tensors_for(), format="lora-7")
     with pytest.raises(ModelMissingError, match="of format 'lora-7'"):
         read_adapter(tmp_path / "other")
+    for name, row in ((NAME, -2), ("encoder/layer_0/ffn/linear_0/weight", 0)):
+        elsewhere = adapter_file(tmp_path / "elsewhere", weights, tensors_for(name=name, row=row))
+        with pytest.raises(ModelMissingError, match="no place in a decoder"):
+            read_adapter(elsewhere)
     broken = tensors_for()
     broken.pop(f"{NAME}@2.b")
     with pytest.raises(ModelMissingError, match="damaged or no adapter"):
@@ -141,6 +147,23 @@ def test_rounded_factors_keep_the_product(factors):
     strongest = max(float(np.sqrt(np.abs(a).max(axis=1) * np.abs(b).max(axis=0)).max()), 1e-6)
     bound = len(a) * strongest**2 * (1.01 / 127)
     assert np.abs(Change(0, a8, b8, scale).product() - exact).max() <= bound + 1e-4
+
+
+def test_the_same_factors_make_the_same_file(tmp_path):
+    import torch
+
+    module = "model.decoder.layers.0.fc1"
+    factors = {f"{module}.a": torch.ones(1, 4), f"{module}.b": torch.ones(4, 1)}
+    about = {"base_sha256": "0" * 64, "recipe_sha256": "1" * 64, "windows_sha256": "2" * 64}
+    torch.save({"factors": factors, "about": about}, tmp_path / "factors.pt")
+    for name in ("one", "two"):
+        main(tmp_path / "factors.pt", tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    adapter = read_adapter(tmp_path / "one")
+    assert adapter.base_sha256 == "0" * 64
+    np.testing.assert_allclose(
+        adapter.changes["decoder/layer_0/ffn/linear_0/weight"][0].product(), 1, rtol=0.02
+    )
 
 
 def test_packed_factors_lie_where_the_matrices_are():

@@ -116,7 +116,7 @@ def test_an_adapter_is_part_of_the_identity(tiny, tmp_path):
     path = tiny / "own" / "calls.safetensors"
     path.parent.mkdir()
     about = {"format": "zhijian-adapter-1", "base_sha256": sha(WEIGHTS["model.bin"])}
-    save_file({}, path, metadata=about)
+    save_file({}, path, metadata={"about": json.dumps(about)})
     noted = ADAPTER.replace("0" * 64, sha(path.read_bytes()))
     own_registry(tiny, entry(source=from_folder(tmp_path / "usb")) + noted)
     adapter = adapter_of("tiny", tiny)
@@ -125,7 +125,17 @@ def test_an_adapter_is_part_of_the_identity(tiny, tmp_path):
     # Weights given by folder are taken as they are.
     assert adapter_of(str(tiny / "tiny"), tiny) is None
     assert model_id(str(tiny / "tiny"), tiny).sha256 == plain.sha256
+    assert {status.state for status in listing(tiny, verify=True) if status.name == "tiny"} == {"installed"}
+    save_file({}, path, metadata={"about": json.dumps(about | {"base_sha256": "0" * 64})})
+    own_registry(
+        tiny, entry(source=from_folder(tmp_path / "usb")) + ADAPTER.replace("0" * 64, sha(path.read_bytes()))
+    )
+    with pytest.raises(ModelMissingError, match=r"belongs to a model\.bin of sha256 0000"):
+        adapter_of("tiny", tiny)
+    own_registry(tiny, entry(source=from_folder(tmp_path / "usb")) + noted)
     path.write_bytes(path.read_bytes() + b" ")
+    (status,) = (status for status in listing(tiny, verify=True) if status.name == "tiny")
+    assert (status.state, "the registry says" in status.problem) == ("damaged", True)
     with pytest.raises(ModelMissingError, match="the registry says"):
         adapter_of("tiny", tiny)
     path.unlink()
@@ -407,6 +417,7 @@ def test_the_next_source_is_tried(wheels, hub, tmp_path):
             "sha256 of the adapter",
         ),
         ("schema = 1\n" + entry(source=HUB_SOURCE) + ADAPTER + "rank = 4\n", "unknown key 'rank'"),
+        ("schema = 1\n" + entry(source=HUB_SOURCE) + "[[model.adapter]]\n", "must be one table"),
         ("schema = ", "not valid TOML"),
     ],
 )

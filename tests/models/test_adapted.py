@@ -1,0 +1,87 @@
+"""The recogniser with an adapter over its decoder: what changes, and what must not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import soxr
+from builders import SAMPLES, sample_audio
+from safetensors.numpy import save_file
+
+from models import load_recognizer
+from models.adapter import FORMAT, read_adapter
+from models.asr_whisper import WhisperRecognizer
+from models.fetch import adapter_of
+from pipeline.errors import ModelMissingError
+from pipeline.hearing.activity import activity
+from pipeline.hearing.lexicon import load_lexicon
+from pipeline.records import ModelId
+from pipeline.settings import load_settings
+
+pytestmark = pytest.mark.model
+PLACES = [f"decoder/layer_{layer}/ffn/linear_1/weight@0" for layer in range(6)]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    settings, _ = load_settings({})
+    return settings.model_dir / "whisper-base"
+
+
+@pytest.fixture(scope="module")
+def agent():
+    truth = json.loads((SAMPLES / "truth.json").read_text(encoding="utf-8"))["calls"]["in01"]
+    audio, rate = sample_audio("in01")
+    samples = soxr.resample(audio[: rate * 25, truth["agent_channel"]], rate, 16000).astype(np.float32)
+    return samples, list(activity(samples).spans)
+
+
+def recognizer(folder, tmp_path, *, scale, base=None):
+    """The weights with noise of a strength over the decoder."""
+    rng = np.random.default_rng(1)
+    tensors = {}
+    for place in PLACES:
+        tensors[f"{place}.a"] = rng.integers(-9, 9, (2, 2048), np.int8)
+        tensors[f"{place}.b"] = rng.integers(-9, 9, (512, 2), np.int8)
+        tensors[f"{place}.scale"] = np.array([scale], np.float32)
+    base = base or hashlib.sha256((folder / "model.bin").read_bytes()).hexdigest()
+    path = tmp_path / "adapter"
+    save_file(tensors, path, metadata={"about": json.dumps({"format": FORMAT, "base_sha256": base})})
+    return WhisperRecognizer(
+        folder, ModelId("whisper-base", "asr", "0" * 64), device="cpu", adapter=read_adapter(path)
+    )
+
+
+def heard(recognizer, agent, **how):
+    samples, spans = agent
+    return [s.text for s in recognizer.transcribe(samples, spans_s=spans, **how)]
+
+
+def test_an_adapter_that_adds_nothing_changes_nothing(folder, agent, tmp_path):
+    plain = load_recognizer(str(folder), folder.parent, device="cpu", threads=1)
+    assert heard(recognizer(folder, tmp_path, scale=0.0), agent) == heard(plain, agent)
+
+
+def test_drafts_are_those_of_the_weights_as_they_are(folder, agent, tmp_path):
+    plain = load_recognizer(str(folder), folder.parent, device="cpu", threads=1)
+    changed = recognizer(folder, tmp_path, scale=0.02)
+    prompt = load_lexicon().verbatim_prompt
+    assert heard(changed, agent) != heard(plain, agent)
+    assert heard(changed, agent, prompt=prompt, draft=True) == heard(plain, agent, prompt=prompt, draft=True)
+
+
+def test_an_adapter_of_other_weights_is_refused(folder, tmp_path):
+    with pytest.raises(ModelMissingError, match="belongs to weights of sha256 1111"):
+        recognizer(folder, tmp_path, scale=0.0, base="1" * 64)
+
+
+def test_the_adapter_that_is_shipped_fits_and_is_part_of_the_identity(folder):
+    adapter = adapter_of("whisper-base", folder.parent)
+    assert adapter is not None
+    named = load_recognizer("whisper-base", folder.parent, device="cpu", threads=1)
+    plain = load_recognizer(str(folder), folder.parent, device="cpu", threads=1)
+    assert named.model.name == plain.model.name
+    assert named.model.sha256 != plain.model.sha256
