@@ -51,6 +51,7 @@ class Recipe:
     seed: int
     no_prompt: float
     terms_alone: float
+    strength: float
 
 
 def load_recipe(path: Path = HERE / "recipe.toml") -> Recipe:
@@ -64,7 +65,11 @@ def load_recipe(path: Path = HERE / "recipe.toml") -> Recipe:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     prompts = table["prompts"]
     return Recipe(
-        **table["lora"], **table["training"], no_prompt=prompts["none"], terms_alone=prompts["terms"]
+        **table["lora"],
+        **table["training"],
+        **table["packing"],
+        no_prompt=prompts["none"],
+        terms_alone=prompts["terms"],
     )
 
 
