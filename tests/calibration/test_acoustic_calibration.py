@@ -26,7 +26,8 @@ def test_hardly_anything_that_was_not_said_is_called_present(part):
     own = [row for row in ROWS if row.part == part]
     present = [row.said for row in own if MODEL.opinion(row.answer(), row.sure) == "present"]
     assert len(present) >= 10
-    assert sum(present) >= 0.97 * len(present)
+    # 3 %, or one where there are fewer than 34
+    assert len(present) - sum(present) <= max(1, 0.03 * len(present))
 
 
 def test_it_tells_more_than_sound_alone():
