@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -454,7 +454,10 @@ def _loaded(folder: Path, how: dict[str, Any], adapter: Adapter | None = None) -
             (Path(changed) / "model.bin").write_bytes(weights)
             return WhisperModel(changed, local_files_only=True, **how)
     except OSError as error:
-        raise ModelMissingError(f"the Whisper model in {folder} cannot be read: {error}") from error
+        raise ModelMissingError(
+            f"the Whisper model in {folder} cannot be read, or its adapted weights not be written to "
+            f"{gettempdir()}: {error.strerror or error}; check rights and space (TMPDIR sets another folder)"
+        ) from error
     except ValueError as error:
         device, number = how["device"], how["compute_type"]
         raise ConfigError(f"device '{device}' with compute type '{number}': {error}") from error

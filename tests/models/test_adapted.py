@@ -78,6 +78,12 @@ def test_an_adapter_of_other_weights_is_refused(folder, tmp_path):
         recognizer(folder, tmp_path, scale=0.0, base="1" * 64)
 
 
+def test_no_room_for_changed_weights_is_said(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ModelMissingError, match=r"not be written to .*gone.*TMPDIR"):
+        recognizer(folder, tmp_path, scale=0.0)
+
+
 def test_the_adapter_that_is_shipped_fits_and_is_part_of_the_identity(folder):
     adapter = adapter_of("whisper-base", folder.parent)
     assert adapter is not None
