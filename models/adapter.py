@@ -14,16 +14,18 @@ metadata has one key, ``about``: JSON with the weights that the adapter belongs 
 
 The form of a model file is that of CTranslate2's converters, version 6: a list of named variables.
 
-Table of contents: `Adapter`, `read_adapter`, `adapted`, `variables`.
+Table of contents: `Adapter`, `read_adapter`, `write_adapted`, `variables`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ class Variable:
     shape: tuple[int, ...]
     number_type: int
 
-    def read(self, weights: bytes | bytearray) -> NDArray[Any]:
+    def read(self, weights: bytes) -> NDArray[Any]:
         """Give its values, as a view of ``weights``."""
         dtype = _NUMBERS[self.number_type]
         count = int(np.prod(self.shape, dtype=np.int64))
@@ -161,13 +163,16 @@ def _changes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Change, ...
     return {name: tuple(rows) for name, rows in changes.items()}
 
 
-def adapted(weights: bytes, adapter: Adapter) -> bytes:
-    """Apply an adapter to the bytes of a ``model.bin``.
+def write_adapted(source: Path, target: Path, adapter: Adapter) -> None:
+    """Write a ``model.bin`` with an adapter over it.
+
+    The weights never lie in this process's memory as a whole, which a worker that keeps freed memory would
+    hold for as long as it lives.
 
     Parameters
     ----------
-    weights : bytes
-        The whole file.
+    source, target : Path
+        The weights as they are; the file to write.
     adapter : Adapter
 
     Raises
@@ -175,24 +180,23 @@ def adapted(weights: bytes, adapter: Adapter) -> bytes:
     ModelMissingError
         The weights are others than the adapter was made for.
     """
-    found = hashlib.sha256(weights).hexdigest()
+    with source.open("rb") as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
     if found != adapter.base_sha256:
         raise ModelMissingError(
             f"the adapter belongs to weights of sha256 {adapter.base_sha256}, found {found}; fetch the model "
             "again, or give its folder instead of its name: a folder is loaded without an adapter"
         )
-    known = variables(weights)
-    changed = bytearray(weights)
+    shutil.copyfile(source, target)
+    with target.open("rb") as copied, mmap(copied.fileno(), 0, access=ACCESS_READ) as mapped:
+        known = variables(mapped)
     for name, rows in adapter.changes.items():
         variable = known.get(name)
         if variable is None or variable.number_type != _FLOAT16 or len(variable.shape) != 2:
             raise ModelMissingError(
                 f"the adapter changes {name}, which is no float16 matrix of these weights"
             )
-        matrix = np.frombuffer(
-            changed, "<f2", count=variable.shape[0] * variable.shape[1], offset=variable.at
-        )
-        matrix = matrix.reshape(variable.shape)
+        matrix = np.memmap(target, "<f2", "r+", offset=variable.at, shape=variable.shape)
         for change in rows:
             product = change.product()
             last = change.row + len(product)
@@ -202,10 +206,10 @@ def adapted(weights: bytes, adapter: Adapter) -> bytes:
                     f"the matrix is {variable.shape}"
                 )
             matrix[change.row : last] = (matrix[change.row : last].astype(np.float32) + product).astype("<f2")
-    return bytes(changed)
+        matrix.flush()
 
 
-def variables(weights: bytes | bytearray) -> dict[str, Variable]:
+def variables(weights: bytes | mmap) -> dict[str, Variable]:
     """Find the variables of a CTranslate2 model file.
 
     Raises
@@ -239,7 +243,7 @@ def variables(weights: bytes | bytearray) -> dict[str, Variable]:
 
 
 class _Reader:
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: bytes | mmap) -> None:
         self.data = data
         self.at = 0
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import Adapter, adapted
+from models.adapter import Adapter, write_adapted
 from models.phrase_scores import relative_logprobs
 from models.text_scores import character_logprobs
 from models.whisper_words import merged_marks, trimmed
@@ -450,8 +450,7 @@ def _loaded(folder: Path, how: dict[str, Any], adapter: Adapter | None = None) -
             for file in folder.iterdir():
                 if file.name != "model.bin":
                     (Path(changed) / file.name).symlink_to(file.resolve())
-            weights = adapted((folder / "model.bin").read_bytes(), adapter)
-            (Path(changed) / "model.bin").write_bytes(weights)
+            write_adapted(folder / "model.bin", Path(changed) / "model.bin", adapter)
             return WhisperModel(changed, local_files_only=True, **how)
     except OSError as error:
         raise ModelMissingError(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
-from models.adapter import FORMAT, Change, adapted, read_adapter, variables
+from models.adapter import FORMAT, Change, read_adapter, variables, write_adapted
 from models.adapting.pack import main, packed, rounded
 from models.adapting.train import load_recipe
 from pipeline.errors import ModelMissingError
@@ -42,6 +42,15 @@ def adapter_file(path, weights, tensors, **about):
     return path
 
 
+def adapted(weights, adapter, folder):
+    """The weights with an adapter over them, by way of files."""
+    source, target = folder / "as_they_are", folder / "changed"
+    source.write_bytes(weights)
+    write_adapted(source, target, adapter)
+    assert source.read_bytes() == weights
+    return target.read_bytes()
+
+
 def tensors_for(name=NAME, row=2, a=((1, 2, 3),), b=((1,), (-2,)), scale=0.25):
     return {
         f"{name}@{row}.a": np.array(a, np.int8),
@@ -58,7 +67,7 @@ def weights():
 
 def test_only_the_named_rows_change(weights, tmp_path):
     adapter = read_adapter(adapter_file(tmp_path / "a.safetensors", weights, tensors_for()))
-    changed = adapted(weights, adapter)
+    changed = adapted(weights, adapter, tmp_path)
     assert len(changed) == len(weights)
     place = variables(weights)[NAME]
     before, after = place.read(weights).astype(np.float32), place.read(changed).astype(np.float32)
@@ -72,7 +81,7 @@ def test_only_the_named_rows_change(weights, tmp_path):
 
 def test_several_changes_of_one_matrix(weights, tmp_path):
     tensors = tensors_for(row=0) | tensors_for(row=4, scale=1.0)
-    changed = adapted(weights, read_adapter(adapter_file(tmp_path / "a", weights, tensors)))
+    changed = adapted(weights, read_adapter(adapter_file(tmp_path / "a", weights, tensors)), tmp_path)
     place = variables(weights)[NAME]
     moved = (place.read(changed) != place.read(weights)).any(axis=1)
     assert moved.tolist() == [True, True, False, False, True, True]
@@ -81,7 +90,7 @@ def test_several_changes_of_one_matrix(weights, tmp_path):
 def test_an_adapter_of_other_weights_is_refused(weights, tmp_path):
     adapter = read_adapter(adapter_file(tmp_path / "a", weights, tensors_for()))
     with pytest.raises(ModelMissingError, match="belongs to weights of sha256"):
-        adapted(weights + b"\0", adapter)
+        adapted(weights + b"\0", adapter, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +104,7 @@ def test_an_adapter_of_other_weights_is_refused(weights, tmp_path):
 def test_a_change_that_does_not_fit_is_refused(weights, tmp_path, tensors, complaint):
     adapter = read_adapter(adapter_file(tmp_path / "a", weights, tensors))
     with pytest.raises(ModelMissingError, match=complaint):
-        adapted(weights, adapter)
+        adapted(weights, adapter, tmp_path)
 
 
 def test_what_is_no_adapter_is_said(weights, tmp_path):
