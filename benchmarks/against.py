@@ -85,7 +85,7 @@ def side_by_side(
         By side: seconds of audio, wall and CPU seconds of the whole process, seconds to load (by hand),
         peak memory (zhijian), and `accuracy`.
     """
-    from models.fetch import installed
+    from models.fetch import adapter_of, installed
     from pipeline.settings import Settings
 
     sample_night(folder, calls=calls)
@@ -96,6 +96,7 @@ def side_by_side(
         "zhijian": {
             **{name: ours[name] for name in ("process_wall_s", "process_cpu_s", "others_cores", "peak_mb")},
             **accuracy({_sample(call_id): text for call_id, text in texts.items()}),
+            "adapted": adapter_of("whisper-base", Settings.model_validate({}).model_dir) is not None,
         }
     }
     commands = {"byhand": [sys.executable, "-m", "benchmarks.byhand", str(folder / "plain")]}

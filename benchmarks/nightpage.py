@@ -144,14 +144,14 @@ def _workers(figures: Figures) -> Iterator[str]:
 def _by_hand(figures: Figures) -> Iterator[str]:
     sides: Figures = figures["byhand"]
     ours, hand = sides["zhijian"], sides["byhand"]
+    weights = "zhijian's weights with their adapter" if ours.get("adapted") else "the same weights"
     yield "### Against doing it by hand"
     yield ""
     yield (
         f"The same {ours['calls']} sample calls ({ours['audio_s'] / 60:.1f} min; mixed to one channel and "
-        "with two), whisper-base (zhijian's with its adapter), one after the other on the same cores; start "
-        "and loading included. By hand (`benchmarks/byhand.py`): faster-whisper and pyannote's own pipeline, "
-        "one call at a time, every core to each model in turn, the libraries' defaults; that gives words and "
-        "speakers. zhijian, "
+        f"with two), {weights}, one after the other on the same cores; start and loading included. By "
+        "hand (`benchmarks/byhand.py`): faster-whisper and pyannote's own pipeline, one call at a time, "
+        "every core to each model in turn, the libraries' defaults; that gives words and speakers. zhijian, "
         "a worker a core, gives those and fillers, roles, the state of the line, verdicts and stored results."
     )
     yield ""

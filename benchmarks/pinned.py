@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline.night.pool import keep_memory, pin_threads
+from pipeline.night.memory import keep_memory
+from pipeline.night.pool import pin_threads
 
 
 def as_worker(threads: int = 1) -> None:

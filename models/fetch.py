@@ -111,6 +111,7 @@ def fetch(
             for entry in entries:
                 problem = _problem(entry, model_dir, deep=verify)
                 if problem is None:
+                    adapter_of(entry.name, model_dir, registry=registry)
                     say(f"{entry.name}: in place")
                     continue
                 say(f"{entry.name}: {problem}; fetching")
@@ -122,6 +123,7 @@ def fetch(
                         raise
                     say(f"{error}; it is optional, scoring works without it")
                     continue
+                adapter_of(entry.name, model_dir, registry=registry)
                 brought.append(entry.name)
     except OSError as error:
         raise StorageError(

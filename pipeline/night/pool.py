@@ -3,9 +3,9 @@
 A worker that dies or hangs costs the call it was hearing, not the night: the call is tried once
 more alone, then reported as failed. Threads are pinned before the workers start, because OpenMP
 threads that spin beside a busy neighbour slow a model many times over. They also start with an allocator
-that keeps what a model has given back, for models ask for the same large arrays again and again.
+that keeps what a model has given back (`pipeline.night.memory`).
 
-Table of contents: `pin_threads`, `keep_memory`, `interrupts_held`, `HearingPool`.
+Table of contents: `pin_threads`, `interrupts_held`, `HearingPool`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Self
 from pebble import ProcessExpired, ProcessPool
 
 from pipeline.errors import NightStoppedError
+from pipeline.night.memory import keep_memory
 from pipeline.night.mend import mend_compiled_code
 from pipeline.night.worker import CallTask, Failed, Scored, WorkerSetup, start_worker, work
 
@@ -38,15 +39,6 @@ _BY_ITS_OWN_CODE = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIG
 # How often a waiting thread looks whether the pool was stopped.
 _LOOK_UP_S = 0.2
 _THREAD_ENV = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_KEEP_MEMORY = ":".join(
-    f"glibc.malloc.{name}={value}"
-    for name, value in {
-        "hugetlb": 1,
-        "arena_max": 1,
-        "mmap_threshold": 2**30,
-        "trim_threshold": 2**31,
-    }.items()
-)
 
 
 def pin_threads(threads: int) -> None:
@@ -54,17 +46,6 @@ def pin_threads(threads: int) -> None:
     for name in _THREAD_ENV:
         os.environ[name] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def keep_memory() -> None:
-    """Let processes that start from now on keep freed memory instead of giving it back to the system.
-
-    The C library returns arrays of more than 32 MB at once, and the system has to clear every page of the
-    next one: that was a tenth of the CPU time of hearing. One heap, since others end at 64 MB; large pages,
-    since a processor remembers the places of few small ones. That costs 0.3 to 0.5 GB a worker. What somebody
-    has set is left as it is (``GLIBC_TUNABLES=`` for none of it); other C libraries do not read this.
-    """
-    os.environ.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import KeyMaterialError, ZhijianError
+from pipeline.night.memory import holes_given_back
 from pipeline.records import CallRecord, Hearing, Judgement
 from pipeline.vault.recordings import RecordingRef
 
@@ -105,13 +106,14 @@ class Ears:
         from pipeline.judging.rulebook import load_rulebook
 
         self._setup = setup
-        self._recognizer: Recognizer = load_recognizer(
-            setup.model,
-            setup.model_dir,
-            device=setup.device,
-            compute_type=setup.compute_type,
-            threads=setup.threads,
-        )
+        with holes_given_back():
+            self._recognizer: Recognizer = load_recognizer(
+                setup.model,
+                setup.model_dir,
+                device=setup.device,
+                compute_type=setup.compute_type,
+                threads=setup.threads,
+            )
         self._identity = open_identity(setup.identity)
         self._diarizer: Diarizer | None = None
         self._lexicon = load_lexicon(setup.rulebook)
@@ -124,12 +126,13 @@ class Ears:
         if self._diarizer is None:
             from models import load_diarizer
 
-            self._diarizer = load_diarizer(
-                self._setup.model,
-                self._setup.model_dir,
-                device=self._setup.device,
-                threads=self._setup.threads,
-            )
+            with holes_given_back():
+                self._diarizer = load_diarizer(
+                    self._setup.model,
+                    self._setup.model_dir,
+                    device=self._setup.device,
+                    threads=self._setup.threads,
+                )
         return self._diarizer
 
     def score(self, task: CallTask) -> Scored | Failed:

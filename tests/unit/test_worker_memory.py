@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.night.pool import keep_memory
+from pipeline.night.memory import keep_memory
 
 # Takes 80 MB twice; prints how many pages the system had to supply for the second time.
 _TWICE = """
@@ -21,6 +21,27 @@ for _ in range(2):
     libc.memset(place, ctypes.c_int(1), ctypes.c_size_t(80_000_000))
     libc.free(place)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+# Takes 80 MB and gives them back, while loading and later; prints how much of it the process still has.
+_LOADING = """
+import ctypes
+from pipeline.night.memory import holes_given_back
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = libc.memset.argtypes = None
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+def held():
+    before = resident()
+    place = ctypes.c_void_p(libc.malloc(80_000_000))
+    libc.memset(place, ctypes.c_int(1), ctypes.c_size_t(80_000_000))
+    libc.free(place)
+    return resident() - before
+with holes_given_back():
+    print(held())
+print(held())
 """
 
 
@@ -38,6 +59,17 @@ def test_processes_started_later_do_not_fetch_freed_memory_again(monkeypatch):
     kept = pages_for_the_second_time()
     assert given_back > 10_000
     assert kept < 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="2026-11-23: only glibc has tunables")
+def test_what_loading_frees_goes_back_and_later_memory_is_kept(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "")
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    keep_memory()
+    done = subprocess.run([sys.executable, "-c", _LOADING], capture_output=True, text=True, check=True)
+    loading, later = (int(line) for line in done.stdout.split())
+    assert loading < 10_000_000
+    assert later > 70_000_000
 
 
 @pytest.mark.parametrize("chosen", ["", "glibc.malloc.tcache_count=1"])
