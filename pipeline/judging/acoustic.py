@@ -19,9 +19,9 @@ from math import exp
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.judging.phrases import Hit, Transcript, find
+from pipeline.judging.soundindex import Found, SoundIndex, hit_at
 from pipeline.judging.tomlread import Source
 from pipeline.judging.transcript import MatchModel
-from pipeline.judging.wordings import Found, SoundIndex, hit_at
 from pipeline.records import CallRecord, PhraseEvidence, Role, Turn
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from pipeline.judging.measures import measures
 from pipeline.judging.moments import moments_of
 from pipeline.judging.phrases import Hit, Transcript, find
 from pipeline.judging.places import FOREVER_S, Floor, Mark, Moment, Place, Window
+from pipeline.judging.soundindex import SoundIndex, hit_at
 from pipeline.judging.swapping import exchanged
-from pipeline.judging.wordings import SoundIndex, hit_at
 from pipeline.records import CallRecord, Event, Evidence, Hearing, Measures, PhraseEvidence, Role, Turn
 
 _QUOTE_CHARS = 60

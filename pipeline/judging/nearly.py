@@ -2,7 +2,7 @@
 
 Goal
 ----
-Wordings are found by exact sound (`pipeline.judging.wordings`), since two syllables of a hundred short
+Wordings are found by exact sound (`pipeline.judging.soundindex`), since two syllables of a hundred short
 wordings would otherwise be found everywhere. So 打扰您了 that was written 达教您了 is lost. Whether it was
 said is for the audio to tell (`pipeline.judging.questions`); this module only proposes the place and how
 the wording reads there.
@@ -28,7 +28,8 @@ from typing import NamedTuple
 from pipeline.judging.matching import BREAK
 from pipeline.judging.patterns import bare, read_aloud
 from pipeline.judging.phonetics import UNIT, Sounds
-from pipeline.judging.wordings import SoundIndex, Wording, kindred_codes, sound_codes
+from pipeline.judging.soundindex import SoundIndex
+from pipeline.judging.wordings import Wording, kindred_codes, sound_codes
 
 # Fewest syllables that carry meaning in a wording that one of them may be missing from.
 _LEAST = 3

@@ -38,7 +38,8 @@ from pipeline.judging.matching import BREAK, Alignment
 from pipeline.judging.nearly import Near, heads_of_number, near_places
 from pipeline.judging.phonetics import Sounds
 from pipeline.judging.phrases import Pattern, sighted
-from pipeline.judging.wordings import Found, Wording
+from pipeline.judging.soundindex import Found
+from pipeline.judging.wordings import Wording
 from pipeline.records import ROLES, CallRecord, Hearing, PhraseQuestion, Role, Turn
 
 # A stretch to listen to: a whole turn, or of a long one so much before and after the place.

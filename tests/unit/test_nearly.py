@@ -11,8 +11,9 @@ from pipeline.judging.nearly import heads_of_number, near_places, near_wording
 from pipeline.judging.phrases import Transcript
 from pipeline.judging.questions import questions
 from pipeline.judging.rulebook import load_rulebook
+from pipeline.judging.soundindex import SoundIndex
 from pipeline.judging.transcript import load_model
-from pipeline.judging.wordings import SoundIndex, compile_wording
+from pipeline.judging.wordings import compile_wording
 from pipeline.records import CallRecord, Turn, Word
 
 SOUNDS = load_model().sounds

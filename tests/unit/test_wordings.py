@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.judging.phrases import Transcript
+from pipeline.judging.soundindex import SoundIndex, hit_at
 from pipeline.judging.transcript import load_model
 from pipeline.judging.wordinglang import WordingError
-from pipeline.judging.wordings import SoundIndex, compile_wording, hit_at
+from pipeline.judging.wordings import compile_wording
 from pipeline.records import Turn
 
 SOUNDS = load_model().sounds
