@@ -4,7 +4,8 @@ Conventions
 -----------
 Datasets are append-only. A call's new score is a new row with a higher version; a call counts as
 stored when its row in ``scores`` is in place, so readers never see half a call. Any number of
-processes may write at once: each commit looks under the lock at what others have finished meanwhile.
+processes may write at once: each commit looks under the lock at what others have finished meanwhile
+(`pipeline.results.numbering`).
 
 Table of contents: `Store`.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipeline.errors import DuplicateCallError, InputError, ResultsError, StorageError
 from pipeline.results.entries import Committed, Fingerprint, QuarantineRow, RunRow, ScoredCall
 from pipeline.results.folder import LocalStorage
+from pipeline.results.numbering import Numbering
 from pipeline.results.packing import call_files, files_of, quarantine_files, run_file
 from pipeline.results.storage import DataFile, NewFile, Storage, transact
 from pipeline.vault.places import is_uri
@@ -48,11 +50,7 @@ class Store:
     def __init__(self, storage: Storage, *, place: str) -> None:
         self._storage = storage
         self.place = place
-        self._watched: frozenset[str] = frozenset()
-        self._known: dict[str, Fingerprint] = {}
-        self._seen: set[str] = set()
-        self._quarantine: dict[tuple[str | None, str], QuarantineRow] = {}
-        self._generation = -1
+        self._numbering = Numbering(storage)
 
     @classmethod
     def open(
@@ -112,18 +110,18 @@ class Store:
         -------
         dict of str to Fingerprint
         """
+        from pipeline.results.known import fingerprints
+
         wanted = None if call_ids is None else frozenset(call_ids)
 
         def look() -> tuple[list[DataFile], dict[str, Fingerprint]]:
             files = self._storage.files("hearings")
-            return files, self._scan_fingerprints(wanted, files)
+            return files, fingerprints(files, wanted, self._storage.filesystem)
 
         files, known = self._listed(look)
-        if wanted is None:
-            return known
-        self._watched, self._known, self._seen = wanted, known, {file.path for file in files}
-        self._generation = -1  # the next commit looks for newer files
-        return dict(known)
+        if wanted is not None:
+            self._numbering.watch(wanted, known, files)
+        return known
 
     def scored_by(self, call_ids: Iterable[str]) -> dict[str, str]:
         """Tell which calls' latest version a person asked for (a rescore), and who."""
@@ -253,20 +251,13 @@ class Store:
         return self._transact(lambda: self._commit(scored, quarantined))
 
     def _commit(self, scored: Sequence[ScoredCall], quarantined: Sequence[QuarantineRow]) -> Committed:
-        self._refresh(frozenset(entry.call.call_id for entry in scored))
-        numbered: list[tuple[ScoredCall, int]] = []
-        dropped: list[str] = []
-        for entry in scored:
-            known = self._known.get(entry.call.call_id)
-            version = known.version if known else 0
-            if version > entry.supersedes:
-                dropped.append(entry.call.call_id)
-            else:
-                numbered.append((entry, version + 1))
-        failures = self._continued(quarantined)
-        moved = self._moves(numbered)
+        ids = frozenset(entry.call.call_id for entry in scored)
+        self._numbering.catch_up(ids, self._latest_quarantine)
+        numbered, dropped = self._numbering.numbered(scored)
+        failures = self._numbering.continued(quarantined)
+        moved = self._numbering.moves(numbered)
         self._storage.commit([*call_files(numbered, moved), *quarantine_files(failures)])
-        self._remember(numbered, failures)
+        self._numbering.remember(numbered, failures)
         return Committed(
             versions={entry.call.call_id: version for entry, version in numbered},
             dropped=tuple(dropped),
@@ -296,8 +287,7 @@ class Store:
             made = files()
             before = self._storage.generation()
             self._storage.commit(made)
-            if self._generation == before:
-                self._generation = self._storage.generation()
+            self._numbering.own_commit(before)
 
         self._transact(commit)
 
@@ -342,7 +332,7 @@ class Store:
         if not bad:
             return []
         done = set_aside(self._storage, bad, run_id=run_id)
-        self._watched, self._known, self._seen, self._generation = frozenset(), {}, set(), -1
+        self._numbering.forget()
         return done
 
     def erase(self, call_ids: Collection[str]) -> dict[str, int]:
@@ -352,7 +342,7 @@ class Store:
         """
         from pipeline.results.erasing import erase
 
-        self._generation = -1
+        self._numbering.look_again()
         return erase(self._storage, call_ids)
 
     # Inside -------------------------------------------------------------------------------------
@@ -366,81 +356,6 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 return read()
         raise StorageError(f"{self.place}: files come and go while they are read; repeat")
-
-    def _refresh(self, ids: frozenset[str]) -> None:
-        """Take in what others have committed. Only under the lock."""
-        generation = self._storage.generation()
-        strangers = ids - self._watched
-        if generation == self._generation and not strangers:
-            return
-        files = self._storage.files("hearings")
-        if strangers:
-            self._known |= self._scan_fingerprints(strangers, files)
-            self._watched |= strangers
-        newer = [file for file in files if file.path not in self._seen]
-        for call_id, found in self._scan_fingerprints(self._watched, newer).items():
-            known = self._known.get(call_id)
-            if known is None or known.version < found.version:
-                self._known[call_id] = found
-        self._seen = {file.path for file in files}
-        self._quarantine = self._latest_quarantine()
-        self._generation = generation
-
-    def _remember(
-        self, numbered: Sequence[tuple[ScoredCall, int]], failures: Sequence[QuarantineRow]
-    ) -> None:
-        from pipeline.callrecords import record_hash
-
-        for entry, version in numbered:
-            self._known[entry.call.call_id] = Fingerprint(
-                version=version,
-                recording_sha256=entry.hearing.recording_sha256,
-                recording_size_bytes=entry.recording_size_bytes,
-                recording_stamp=entry.recording_stamp,
-                call_record_sha256=record_hash(entry.call),
-                call_date=entry.call.started_at.date().isoformat(),
-                recording_payload_sha256=entry.hearing.recording_payload_sha256,
-            )
-        for row in failures:
-            self._quarantine[row.key] = row
-        self._generation = self._storage.generation()
-
-    def _moves(self, numbered: Sequence[tuple[ScoredCall, int]]) -> dict[str, list[tuple[str, int]]]:
-        """Calls that leave a partition because their date was corrected, by that partition."""
-        moves: dict[str, list[tuple[str, int]]] = {}
-        for entry, version in numbered:
-            known = self._known.get(entry.call.call_id)
-            day = entry.call.started_at.date().isoformat()
-            if known is not None and known.call_date is not None and known.call_date != day:
-                moves.setdefault(known.call_date, []).append((entry.call.call_id, version))
-        return moves
-
-    def _continued(self, quarantined: Sequence[QuarantineRow]) -> list[QuarantineRow]:
-        from dataclasses import replace
-
-        latest = dict(self._quarantine)
-        result: list[QuarantineRow] = []
-        for new in quarantined:
-            row, known = new, latest.get(new.key)
-            if known is not None:
-                same = (known.fingerprint, known.key_id, known.kind) == (
-                    new.fingerprint,
-                    new.key_id,
-                    new.kind,
-                )
-                if same and new.attempts <= known.attempts:
-                    continue  # another run has tried the same thing and said so
-                row = replace(new, attempts=known.attempts + 1, first_seen=known.first_seen)
-            latest[row.key] = row
-            result.append(row)
-        return result
-
-    def _scan_fingerprints(
-        self, wanted: frozenset[str] | None, files: Sequence[DataFile]
-    ) -> dict[str, Fingerprint]:
-        from pipeline.results.known import fingerprints
-
-        return fingerprints(files, wanted, self._storage.filesystem)
 
     def _latest_quarantine(self) -> dict[tuple[str | None, str], QuarantineRow]:
         from pipeline.results.known import latest_quarantine
