@@ -7,7 +7,7 @@ A rulebook is a folder: ``rules/*.toml`` (rules), ``rules/ids.toml`` (all ids th
 ``holidays.toml``. Files a folder leaves out are those that ship. Checking reports every problem with file
 and line.
 
-Table of contents: `Example`, `Rule`, `Rulebook`, `shipped_folder`, `check_rulebook`, `load_rulebook`.
+Table of contents: `Rule`, `Rulebook`, `shipped_folder`, `check_rulebook`, `rulebook_around`, `load_rulebook`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Literal
 
 from pipeline.errors import RulebookError
 from pipeline.judging.acoustic import read_acoustic
-from pipeline.judging.calendar_cn import DAY_KINDS, CalendarOverride, DayKind
 from pipeline.judging.conditions import Always, Condition
 from pipeline.judging.examples import EXPECTATIONS, Example, read_example
 from pipeline.judging.grammar import Scope, condition
+from pipeline.judging.holidayfile import read_holidays
 from pipeline.judging.lexicon import Lexicon, check_schema, read_limits, read_moments, read_phrases
 from pipeline.judging.scoring import Scorecard, read_scorecard
 from pipeline.judging.tomlread import Fields, Problem, Source, listed
@@ -216,7 +216,7 @@ def _read(folder: Path | None) -> tuple[Rulebook | None, list[Problem]]:
         read_acoustic(source(files.one("acoustic.toml"))),
     )
     card = read_scorecard(source(files.one("scorecard.toml")))
-    calendar = _read_holidays(source(files.one("holidays.toml")))
+    calendar = read_holidays(source(files.one("holidays.toml")))
     scope = Scope(lexicon, MappingProxyType({}), calendar)
     basis = tuple(read)
     rules: list[tuple[Rule, Source]] = []
@@ -376,34 +376,6 @@ def _check_ids(rules: Sequence[tuple[Rule, Source]], ids: Source | None, files: 
         if name in retired:
             ids.complain(("retired",), f"rule id {name!r} is both active and retired")
     return version
-
-
-def _read_holidays(source: Source) -> CalendarOverride:
-    fields = source.top()
-    check_schema(fields)
-    kinds: dict[date, DayKind] = {}
-    for kind in DAY_KINDS:
-        for place, day in enumerate(_days(fields, kind)):
-            if day in kinds:
-                fields.source.complain((kind, place), f"{day} is listed twice")
-            kinds[day] = kind
-    statutory = _days(fields, "statutory")
-    years = fields.value("complete_years") or []
-    if not isinstance(years, list) or not all(isinstance(year, int) for year in years):
-        fields.complain("complete_years", "complete_years: expected a list of years like [2027]")
-        years = []
-    fields.text("source", "")
-    fields.used.add("schema")
-    fields.finish()
-    return CalendarOverride(MappingProxyType(kinds), frozenset(statutory), frozenset(years))
-
-
-def _days(fields: Fields, key: str) -> list[date]:
-    value = fields.value(key) or []
-    if not isinstance(value, list) or not all(isinstance(day, date) for day in value):
-        fields.complain(key, f"{key}: expected a list of dates like [2027-01-01]")
-        return []
-    return list(value)
 
 
 def _fingerprint(files: _Files) -> str:
