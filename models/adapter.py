@@ -6,9 +6,9 @@ An adapter is a safetensors file. For a weight matrix ``W`` of shape (out, in), 
 
 - ``NAME@row.a``: int8, (rank, in); ``NAME@row.b``: int8, (out rows, rank); ``NAME@row.scale``: float32, (1,)
 
-and the weights become ``W[row : row + rows] + scale * (b @ a)``. The product is one of integers, so every
-machine makes the same bits of it, whatever its linear algebra: results stay reproducible. Only the decoder
-may change: drafts are decoded by the weights as they are from what the one encoder heard. The file's
+and the weights become ``W[row : row + rows] + strength * scale * (b @ a)``. The product is one of integers,
+so every machine makes the same bits of it, whatever its linear algebra: results stay reproducible. Only the
+decoder may change: the weights as they are, and every strength, read what one encoder heard. The file's
 metadata has one key, ``about``: JSON with the weights that the adapter belongs to (``base_sha256``),
 ``format`` and how it was made.
 
@@ -83,11 +83,14 @@ class Adapter:
         By the name of the variable.
     sha256 : str
         Of the adapter's file.
+    strengths : tuple of float
+        Shares of its changes with which the weights are loaded (`models.whisper_weights`).
     """
 
     base_sha256: str
     changes: Mapping[str, tuple[Change, ...]]
     sha256: str
+    strengths: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ def _changes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Change, ...
     return {name: tuple(rows) for name, rows in changes.items()}
 
 
-def write_adapted(source: Path, target: Path, adapter: Adapter) -> None:
+def write_adapted(source: Path, target: Path, adapter: Adapter, *, strength: float = 1.0) -> None:
     """Write a ``model.bin`` with an adapter over it.
 
     The weights never lie in this process's memory as a whole, which a worker that keeps freed memory would
@@ -174,6 +177,8 @@ def write_adapted(source: Path, target: Path, adapter: Adapter) -> None:
     source, target : Path
         The weights as they are; the file to write.
     adapter : Adapter
+    strength : float
+        Share of its changes that is added.
 
     Raises
     ------
@@ -198,7 +203,7 @@ def write_adapted(source: Path, target: Path, adapter: Adapter) -> None:
             )
         matrix = np.memmap(target, "<f2", "r+", offset=variable.at, shape=variable.shape)
         for change in rows:
-            product = change.product()
+            product = change.product() * np.float32(strength)
             last = change.row + len(product)
             if last > variable.shape[0] or product.shape[1] != variable.shape[1]:
                 raise ModelMissingError(

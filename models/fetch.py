@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,7 +175,8 @@ def model_id(name: str, model_dir: Path, *, registry: Registry | None = None, ta
     entry = (registry or load_registry(model_dir)).get(name)
     sums = _stamped(path)
     if entry.adapter is not None:
-        sums |= {f"adapter {entry.adapter.path}": entry.adapter.sha256}
+        strengths = " ".join(f"{strength:g}" for strength in entry.adapter.strengths)
+        sums |= {f"adapter {entry.adapter.path} at {strengths}": entry.adapter.sha256}
     return ModelId(name, entry.task, combined_sha256(sums))
 
 
@@ -201,7 +202,7 @@ def adapter_of(name: str, model_dir: Path, *, registry: Registry | None = None) 
             f"the adapter {noted.path} of model '{name}' belongs to a model.bin of sha256 "
             f"{adapter.base_sha256}, installed is {weights}; correct the registry"
         )
-    return adapter
+    return replace(adapter, strengths=noted.strengths)
 
 
 def listing(

@@ -43,7 +43,7 @@ _KNOWN = {
         "source",
         "adapter",
     },
-    "adapter": {"path", "sha256", "about"},
+    "adapter": {"path", "sha256", "about", "strengths"},
     "file": {"path", "sha256", "size", "optional"},
     "pypi": {"kind", "wheels", "parts", "target"},
     "hub": {"kind", "repo", "revision"},
@@ -71,11 +71,15 @@ class AdapterFile:
     path : str
         Inside the package ``models``, or of an operator's own inside the model folder.
     sha256, about : str
+    strengths : tuple of float
+        Shares of its changes that are added to the weights: the first reads every window, any other is a
+        rival whose reading can be likelier.
     """
 
     path: str
     sha256: str
     about: str
+    strengths: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +333,19 @@ def _adapter(raw: Any, place: str, problems: list[str]) -> AdapterFile | None:
         problems.append(f"{place}: adapter path {texts['path']!r} must be relative and stay inside")
     if not _SHA256.fullmatch(texts["sha256"]):
         problems.append(f"{place}: sha256 of the adapter must be 64 lower-case hexadecimal digits")
-    return AdapterFile(**texts)
+    strengths = raw.get("strengths", [1.0])
+    usable = isinstance(strengths, list) and all(_is_share(one) for one in strengths)
+    if not usable or not strengths or len(set(strengths)) < len(strengths):
+        problems.append(
+            f"{place}: strengths of the adapter must be different numbers above 0 and at most 1, like "
+            f"[0.5, 1.0]; found {strengths!r}"
+        )
+        return None
+    return AdapterFile(**texts, strengths=tuple(float(one) for one in strengths))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
 
 
 def _source(raw: dict[str, Any], place: str, paths: set[str], problems: list[str]) -> Source | None:

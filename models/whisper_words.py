@@ -5,17 +5,20 @@ Conventions
 Input are the dictionaries of faster-whisper's alignment (``word, start, end, probability``), one for each
 character of Chinese; times are seconds from the start of the window.
 
-Table of contents: `trimmed`, `merged_marks`.
+Table of contents: `trimmed`, `merged_marks`, `heard_segment`, `word_times`, `inside`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.ports import HeardWord
+from models.readings import Reading, compression_ratio
+from models.windows import Piece
+from pipeline.ports import HeardSegment, HeardWord
 
 _PREPEND = "\"'“¿([{-《（"
 _APPEND = "\"'.。,，!！?？:：”)]}、》）；;…"
@@ -56,3 +59,36 @@ def merged_marks(words: Sequence[HeardWord]) -> list[HeardWord]:
             merged.append(HeardWord(opening + spaced, word.start_s, word.end_s, word.probability))
             opening = ""
     return merged
+
+
+def heard_segment(piece: Piece, words: Sequence[HeardWord], reading: Reading) -> HeardSegment:
+    """Put the words of one continuous stretch of speech together."""
+    text = "".join(word.text for word in words)
+    logprob = float(np.mean([np.log(max(word.probability, 1e-6)) for word in words]))
+    return HeardSegment(
+        start_s=round(piece.start_s, 3),
+        end_s=round(piece.end_s, 3),
+        text=text,
+        words=tuple(words),
+        avg_logprob=min(0.0, logprob),
+        no_speech_prob=reading.no_speech_prob,
+        compression_ratio=compression_ratio(text),
+        attempt=reading.attempt,
+    )
+
+
+def word_times(segments: Sequence[HeardSegment]) -> list[tuple[float, float]]:
+    """When every word was said."""
+    return [(word.start_s, word.end_s) for segment in segments for word in segment.words]
+
+
+def inside(segment: HeardSegment, holes: Sequence[tuple[float, float]]) -> HeardSegment | None:
+    """Keep of a late segment what stands in a hole; at its edges neighbours are heard a second time."""
+    words = tuple(
+        word
+        for word in segment.words
+        if any(start <= (word.start_s + word.end_s) / 2 <= end for start, end in holes)
+    )
+    if not words:
+        return None
+    return replace(segment, words=words, text="".join(word.text for word in words), attempt=1)

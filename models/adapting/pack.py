@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from models.adapter import FORMAT
 from models.adapting.decoder import place_of
-from models.adapting.train import load_recipe
 
 _LARGEST = 127
 
@@ -43,18 +42,14 @@ def rounded(
     return a8, b8, np.float32(scales[0] * scales[1])
 
 
-def packed(factors: Mapping[str, NDArray[np.float32]], *, strength: float = 1.0) -> dict[str, NDArray[Any]]:
-    """Give the tensors of the adapter's file for factors ``MODULE.a`` and ``MODULE.b``.
-
-    ``strength`` is the share of their product that is added to the weights.
-    """
+def packed(factors: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """Give the tensors of the adapter's file for factors ``MODULE.a`` and ``MODULE.b``."""
     tensors: dict[str, NDArray[Any]] = {}
     for name in sorted(factors):
         module, _, part = name.rpartition(".")
         if part != "a":
             continue
         a8, b8, scale = rounded(factors[name], factors[f"{module}.b"])
-        scale = np.float32(scale * np.float32(strength))
         place = place_of(module)
         key = f"{place.variable}/weight@{place.block * len(b8)}"
         tensors |= {f"{key}.a": a8, f"{key}.b": b8, f"{key}.scale": np.array([scale], np.float32)}
@@ -68,7 +63,7 @@ def main(factors: Path, out: Path) -> None:
 
     saved = torch.load(factors, weights_only=True)
     factors_of = {name: value.numpy() for name, value in saved["factors"].items()}
-    tensors = packed(factors_of, strength=load_recipe().strength)
+    tensors = packed(factors_of)
     about = saved["about"] | {"format": FORMAT}
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, out, metadata={"about": json.dumps(about, sort_keys=True)})

@@ -51,7 +51,6 @@ class Recipe:
     seed: int
     no_prompt: float
     terms_alone: float
-    strength: float
 
 
 def load_recipe(path: Path = HERE / "recipe.toml") -> Recipe:
@@ -67,7 +66,6 @@ def load_recipe(path: Path = HERE / "recipe.toml") -> Recipe:
     return Recipe(
         **table["lora"],
         **table["training"],
-        **table["packing"],
         no_prompt=prompts["none"],
         terms_alone=prompts["terms"],
     )

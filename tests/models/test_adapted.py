@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,8 +40,8 @@ def agent():
     return samples, list(activity(samples).spans)
 
 
-def recognizer(folder, tmp_path, *, scale, base=None):
-    """The weights with noise of a strength over the decoder."""
+def recognizer(folder, tmp_path, *, scale, base=None, strengths=(1.0,)):
+    """The weights with noise of a size over the decoder."""
     rng = np.random.default_rng(1)
     tensors = {}
     for place in PLACES:
@@ -51,7 +52,10 @@ def recognizer(folder, tmp_path, *, scale, base=None):
     path = tmp_path / "adapter"
     save_file(tensors, path, metadata={"about": json.dumps({"format": FORMAT, "base_sha256": base})})
     return WhisperRecognizer(
-        folder, ModelId("whisper-base", "asr", "0" * 64), device="cpu", adapter=read_adapter(path)
+        folder,
+        ModelId("whisper-base", "asr", "0" * 64),
+        device="cpu",
+        adapter=replace(read_adapter(path), strengths=strengths),
     )
 
 
@@ -63,6 +67,31 @@ def heard(recognizer, agent, **how):
 def test_an_adapter_that_adds_nothing_changes_nothing(folder, agent, tmp_path):
     plain = load_recognizer(str(folder), folder.parent, device="cpu", threads=1)
     assert heard(recognizer(folder, tmp_path, scale=0.0), agent) == heard(plain, agent)
+
+
+def test_the_reading_that_both_decoders_find_likelier_is_taken(folder, agent, tmp_path):
+    """A rival that is noise is never likelier; one that repairs noise is."""
+    samples, spans = agent
+    plain = heard(load_recognizer(str(folder), folder.parent, device="cpu", threads=1), agent)
+    noisy = heard(recognizer(folder, tmp_path, scale=0.1), agent)
+    assert noisy != plain
+    spoilt = recognizer(folder, tmp_path, scale=0.1, strengths=(1e-12, 1.0))
+    assert heard(spoilt, agent) == plain
+    mended = recognizer(folder, tmp_path, scale=0.1, strengths=(1.0, 1e-12))
+    assert heard(mended, agent) == plain
+    again = [s.words for s in mended.transcribe(samples, spans_s=spans)]
+    kept = [s.words for s in spoilt.transcribe(samples, spans_s=spans)]
+    assert again == kept  # times and confidence are those of the decoder that read it
+
+
+def test_a_window_without_text_is_not_filled_by_a_rival(folder, tmp_path):
+    """Silence: who reads nothing is not outvoted by who invents."""
+    rng = np.random.default_rng(3)
+    samples = (rng.standard_normal(16000 * 6) * 1e-4).astype(np.float32)
+    both = recognizer(folder, tmp_path, scale=0.1, strengths=(1e-12, 1.0))
+    one = recognizer(folder, tmp_path, scale=0.02, strengths=(1e-12,))
+    spans = [(0.5, 5.5)]
+    assert heard(both, (samples, spans)) == heard(one, (samples, spans))
 
 
 def test_drafts_are_those_of_the_weights_as_they_are(folder, agent, tmp_path):
@@ -87,6 +116,7 @@ def test_no_room_for_changed_weights_is_said(folder, tmp_path, monkeypatch):
 def test_the_adapter_that_is_shipped_fits_and_is_part_of_the_identity(folder):
     adapter = adapter_of("whisper-base", folder.parent)
     assert adapter is not None
+    assert adapter.strengths == (0.5, 1.0)
     named = load_recognizer("whisper-base", folder.parent, device="cpu", threads=1)
     plain = load_recognizer(str(folder), folder.parent, device="cpu", threads=1)
     assert named.model.name == plain.model.name

@@ -121,7 +121,12 @@ def test_an_adapter_is_part_of_the_identity(tiny, tmp_path):
     own_registry(tiny, entry(source=from_folder(tmp_path / "usb")) + noted)
     adapter = adapter_of("tiny", tiny)
     assert adapter.base_sha256 == sha(WEIGHTS["model.bin"])
-    assert model_id("tiny", tiny).sha256 != plain.sha256
+    adapted = model_id("tiny", tiny)
+    assert adapted.sha256 != plain.sha256
+    assert adapter.strengths == (1.0,)
+    own_registry(tiny, entry(source=from_folder(tmp_path / "usb")) + noted + "strengths = [0.5, 1]\n")
+    assert adapter_of("tiny", tiny).strengths == (0.5, 1.0)
+    assert model_id("tiny", tiny).sha256 not in (adapted.sha256, plain.sha256)
     # Weights given by folder are taken as they are.
     assert adapter_of(str(tiny / "tiny"), tiny) is None
     assert model_id(str(tiny / "tiny"), tiny).sha256 == plain.sha256
@@ -417,6 +422,10 @@ def test_the_next_source_is_tried(wheels, hub, tmp_path):
             "sha256 of the adapter",
         ),
         ("schema = 1\n" + entry(source=HUB_SOURCE) + ADAPTER + "rank = 4\n", "unknown key 'rank'"),
+        *(
+            ("schema = 1\n" + entry(source=HUB_SOURCE) + ADAPTER + f"strengths = {wrong}\n", "strengths of")
+            for wrong in ("0.5", "[]", "[0.5, 0.5]", "[0]", "[1.5]", "[true]", '["1"]')
+        ),
         ("schema = 1\n" + entry(source=HUB_SOURCE) + "[[model.adapter]]\n", "must be one table"),
         ("schema = ", "not valid TOML"),
     ],
