@@ -48,6 +48,17 @@ class EncodedWindows:
             max(1, min(_WINDOW_FRAMES, round(window.duration_s * _FRAMES_PER_S))) for window in self.windows
         ]
 
+    def rows(self, rows: Sequence[int]) -> EncodedWindows:
+        """Give some of the windows, on the device where they are."""
+        if list(rows) == list(range(len(self.windows))):
+            return self
+        import ctranslate2
+
+        some = ctranslate2.StorageView.from_array(np.ascontiguousarray(self.array()[list(rows)]))
+        if self.encoded.device == "cuda":
+            some = some.to_device(ctranslate2.Device.cuda)
+        return EncodedWindows(tuple(self.windows[row] for row in rows), some)
+
     def array(self) -> NDArray[Any]:
         """Give ``encoded`` in the memory of the CPU."""
         import ctranslate2

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 _LEAST = 1e-9
+_FEW_FRAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,7 @@ def compression_ratio(text: str) -> float:
     return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
-def opinions(
-    whisper: Any, start: Sequence[int], encoded: Any, texts: Sequence[Sequence[int]], frames: Sequence[int]
-) -> list[float]:
+def opinions(whisper: Any, start: Sequence[int], encoded: Any, texts: Sequence[Sequence[int]]) -> list[float]:
     """Ask a decoder what it thinks of one text for each window; -inf where there is no text.
 
     Parameters
@@ -73,10 +72,11 @@ def opinions(
         What the encoder made of the windows.
     texts : sequence of sequence of int
         Tokens, without the end.
-    frames : sequence of int
-        Mel frames of every window that hold sound.
     """
-    results = whisper.model.align(encoded, list(start), [list(text) for text in texts], list(frames))
+    # Only probabilities are wanted, and they do not depend on the frames that the alignment is made over.
+    results = whisper.model.align(
+        encoded, list(start), [list(text) for text in texts], [_FEW_FRAMES] * len(texts)
+    )
     found = []
     for text, result in zip(texts, results, strict=True):
         probabilities = np.asarray(result.text_token_probs[: len(text)], np.float64)

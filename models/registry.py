@@ -72,8 +72,8 @@ class AdapterFile:
         Inside the package ``models``, or of an operator's own inside the model folder.
     sha256, about : str
     strengths : tuple of float
-        Shares of its changes that are added to the weights: the first reads every window, any other is a
-        rival whose reading can be likelier.
+        Shares of its changes that are added to the weights: the first reads every window, any other what
+        those before it doubt.
     """
 
     path: str

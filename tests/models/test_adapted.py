@@ -14,8 +14,10 @@ from safetensors.numpy import save_file
 
 from models import load_recognizer
 from models.adapter import FORMAT, read_adapter
-from models.asr_whisper import WhisperRecognizer
+from models.asr_whisper import WhisperOptions, WhisperRecognizer
+from models.encoding import EncodedWindows
 from models.fetch import adapter_of
+from models.windows import Piece, Window
 from pipeline.errors import ModelMissingError
 from pipeline.hearing.activity import activity
 from pipeline.hearing.lexicon import load_lexicon
@@ -84,6 +86,36 @@ def test_the_reading_that_both_decoders_find_likelier_is_taken(folder, agent, tm
     assert again == kept  # times and confidence are those of the decoder that read it
 
 
+def test_only_what_the_first_reading_doubts_is_read_again(folder, agent, tmp_path):
+    noisy = heard(recognizer(folder, tmp_path, scale=1e-4), agent)
+    both = recognizer(folder, tmp_path, scale=1e-4, strengths=(1.0, 1e-12))
+    read, generate = [], both._generate
+    both._generate = lambda batch, start, **how: (
+        read.append((how.get("reader", 0), len(batch.windows))) or generate(batch, start, **how)
+    )
+    both._options = replace(WhisperOptions(), doubt_logprob=-99.0)
+    assert heard(both, agent) == noisy
+    assert {reader for reader, _ in read} == {0}
+    read.clear()
+    both._options = replace(WhisperOptions(), doubt_logprob=0.0)
+    heard(both, agent)
+    assert [windows for reader, windows in read if reader == 1] == [
+        windows for reader, windows in read if reader == 0
+    ]
+
+
+def test_some_windows_of_a_batch_keep_their_sound():
+    import ctranslate2
+
+    sound = np.arange(24, dtype=np.float32).reshape(3, 4, 2)
+    windows = tuple(Window((Piece(at, at + 1.0),)) for at in (0.0, 2.0, 4.0))
+    batch = EncodedWindows(windows, ctranslate2.StorageView.from_array(sound))
+    some = batch.rows([0, 2])
+    assert some.windows == (windows[0], windows[2])
+    np.testing.assert_array_equal(some.array(), sound[[0, 2]])
+    assert batch.rows([0, 1, 2]) is batch
+
+
 def test_a_window_without_text_is_not_filled_by_a_rival(folder, tmp_path):
     """Silence: who reads nothing is not outvoted by who invents."""
     rng = np.random.default_rng(3)
@@ -116,7 +148,7 @@ def test_no_room_for_changed_weights_is_said(folder, tmp_path, monkeypatch):
 def test_the_adapter_that_is_shipped_fits_and_is_part_of_the_identity(folder):
     adapter = adapter_of("whisper-base", folder.parent)
     assert adapter is not None
-    assert adapter.strengths == (0.5, 1.0)
+    assert adapter.strengths == (1.0, 0.5)
     named = load_recognizer("whisper-base", folder.parent, device="cpu", threads=1)
     plain = load_recognizer(str(folder), folder.parent, device="cpu", threads=1)
     assert named.model.name == plain.model.name
