@@ -35,6 +35,8 @@ import numpy as np
 import soundfile
 
 SECRET = "云雀在第七朵蒲公英上"
+# Address space that one input may ask for.
+_ROOM_BYTES = 8 * 1024**3
 CASE_S = 20
 CHUNK = 500
 SHARES = {"container": 0.34, "audio": 0.36, "calls": 0.29, "rulebook": 0.01}
@@ -304,9 +306,16 @@ def run_many(
     return outcomes, findings
 
 
+def _address_space() -> int:
+    """Bytes of address space of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def _child(name: str, start: int, end: int, seed: int, progress: mmap.mmap, writer: int) -> None:
-    gigabytes = 12 * 1024**3
-    resource.setrlimit(resource.RLIMIT_AS, (gigabytes, gigabytes))
+    # Beside what the parent holds: a child of a test run is born with every model that was loaded before.
+    most = _address_space() + _ROOM_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a hang ends the process, and is reported as such
     quiet = os.open(os.devnull, os.O_WRONLY)
