@@ -62,8 +62,7 @@ def main(factors: Path, out: Path) -> None:
     from safetensors.numpy import save_file
 
     saved = torch.load(factors, weights_only=True)
-    factors_of = {name: value.numpy() for name, value in saved["factors"].items()}
-    tensors = packed(factors_of)
+    tensors = packed({name: value.numpy() for name, value in saved["factors"].items()})
     about = saved["about"] | {"format": FORMAT}
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, out, metadata={"about": json.dumps(about, sort_keys=True)})

@@ -64,10 +64,7 @@ def load_recipe(path: Path = HERE / "recipe.toml") -> Recipe:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     prompts = table["prompts"]
     return Recipe(
-        **table["lora"],
-        **table["training"],
-        no_prompt=prompts["none"],
-        terms_alone=prompts["terms"],
+        **table["lora"], **table["training"], no_prompt=prompts["none"], terms_alone=prompts["terms"]
     )
 
 
