@@ -41,6 +41,7 @@ class Guards:
     _harmless: re.Pattern[str]
     _negators: re.Pattern[str]
     _denials: re.Pattern[str]
+    _mentions: re.Pattern[str]
     _unquoted: re.Pattern[str]
     _reports: dict[Role, re.Pattern[str]]
     _reach: dict[str, int]
@@ -74,14 +75,18 @@ class Guards:
         # 并不是没有: two denials make an assertion.
         return limit >= 0 and count % 2 == 1
 
-    def quoted(self, left: str, role: Role) -> bool:
-        """Whether the words before a hit say that somebody else said it.
+    def quoted(self, left: str, role: Role, right: str = "") -> bool:
+        """Whether the words before or after a hit say that somebody else said it, or that it is talked about.
 
         Examples
         --------
         >>> load_guards().quoted("刚才那个人说", "customer"), load_guards().quoted("我跟您说", "agent")
         (True, False)
+        >>> load_guards().quoted("", "agent", "这种话我们不能讲")
+        True
         """
+        if right and self._mentions.match(right):
+            return True
         for match in self._reports[role].finditer(self._unquoted.sub(_blot, left)):
             if len(left) - match.end() <= self._reach[match.group()]:
                 return True
@@ -118,10 +123,13 @@ def load_guards(folder: Path | None = None) -> Guards:
             yield found, key
 
     negators = [word for found, _ in words("negation") for word in found]
-    denials = [
-        f".{{0,{int(file.number((*key, 'reach'), 0, 30))}}}(?:{_any_of(found)})"
-        for found, key in words("negation_after")
-    ]
+    after = {
+        table: [
+            f".{{0,{int(file.number((*key, 'reach'), 0, 30))}}}(?:{_any_of(found)})"
+            for found, key in words(table)
+        ]
+        for table in ("negation_after", "quotation_after")
+    }
     reports: dict[Role, list[str]] = {role: [] for role in ROLES}
     for found, key in words("quotation"):
         for role in file.texts((*key, "roles")):
@@ -138,7 +146,8 @@ def load_guards(folder: Path | None = None) -> Guards:
         _hints=re.compile(f"[{re.escape(''.join(sorted({word[0] for word in negators})))}]"),
         _harmless=re.compile(_any_of(harmless)),
         _negators=re.compile(_any_of(negators)),
-        _denials=re.compile("|".join(denials) or r"(?!)"),
+        _denials=re.compile("|".join(after["negation_after"]) or r"(?!)"),
+        _mentions=re.compile("|".join(after["quotation_after"]) or r"(?!)"),
         _unquoted=re.compile(_any_of(unquoted)),
         _reports={role: re.compile(_any_of(found)) for role, found in reports.items()},
         _reach=reach,

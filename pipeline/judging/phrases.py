@@ -227,7 +227,7 @@ def _hit(call: Transcript, aligned: Alignment, score: float, confidence: float) 
         confidence=confidence,
         slots=_slot_values(call, aligned.filled) if aligned.filled else _NO_SLOTS,
         negated=guards.negated(left, right),
-        quoted=guards.quoted(left, role),
+        quoted=guards.quoted(left, role, right),
         end_turn=end_turn,
     )
 

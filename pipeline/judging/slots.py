@@ -244,6 +244,7 @@ _TIME = re.compile(
     rf"(?P<minutes_half>{_NUM})分半[钟中]?"
     rf"|(?P<units_half>{_NUM})个半(?P<half_unit>小时|钟头|月|星期)"
     rf"|半个?(?:(?P<half_min>{_MINUTE})|(?P<half_hour>小[时石]|钟头)|(?P<half_day>天|日))"
+    rf"|(?P<about>{_NUM})(?:分(?:来|(?P<over>多))[钟中]|来分[钟中])"
     rf"|(?P<m>{_NUM})分(?P<s>{_NUM})秒[钟中]?"
     rf"|(?P<h>{_NUM}){_HOUR}(?P<hm>半|{_NUM}{_MINUTE})"
     rf"|(?:(?P<low>半|{_NUM})(?:{_UNIT.replace('?P<u', '?P<v')})?[到至])?(?P<num>{_NUM})(?:{_UNIT})"
@@ -257,6 +258,8 @@ def time_spans(stream: str) -> tuple[TimeSpan, ...]:
     --------
     >>> [span.seconds for span in time_spans("大概一到两分钟或者半个小时最晚二十四小时")]
     [120.0, 1800.0, 86400.0]
+    >>> [span.seconds for span in time_spans("一分来钟不是两分多钟")]
+    [60.0, 150.0]
     """
     return tuple(TimeSpan(match.start(), match.end(), _seconds(match)) for match in _TIME.finditer(stream))
 
@@ -268,6 +271,8 @@ def _seconds(match: re.Match[str]) -> float:
         total = 60.0 * _amount(group["minutes_half"]) + 30.0
     elif group["units_half"]:
         total = (_amount(group["units_half"]) + 0.5) * _HALF_UNITS[group["half_unit"]]
+    elif group["about"]:
+        total = 60.0 * _amount(group["about"]) + (30.0 if group["over"] else 0.0)
     elif group["m"]:
         total = 60.0 * _amount(group["m"]) + _amount(group["s"])
     elif group["h"]:

@@ -317,6 +317,6 @@ def hit_at(call: Transcript, found: Found) -> Hit:
         confidence=max(found.confidence - doubt, _NEVER),
         slots=_NO_SLOTS,
         negated=guards.negated(left, right),
-        quoted=guards.quoted(left, role),
+        quoted=guards.quoted(left, role, right),
         end_turn=end_turn,
     )
