@@ -243,7 +243,7 @@ class WhisperRecognizer:
         draft: bool = False,
     ) -> list[HeardSegment]:
         segments: list[HeardSegment] = []
-        for batch in self._encoder.speech(samples, spans_s):
+        for batch in self._encoder.speech(samples, spans_s, keep=not draft):
             decoded = self._generate(batch, start, draft=draft)
             for rival in () if draft else range(1, len(self._readers)):
                 decoded = self._read_again(batch, decoded, start, rival)

@@ -38,6 +38,7 @@ from pipeline.records import ModelId
 WEIGHTS_FILE = "campplus_cn_en_common.pt"
 FRAME_HOP_S = 0.01
 _FRAME, _HOP, _FFT, _MELS = 400, 160, 512, 80
+_BLOCK = 4096
 # Stretches are cut to a multiple of so many frames.
 _EVEN = 10
 # Parts of a stretch: 0.4 s every 0.1 s, in frames of the trunk (20 ms).
@@ -78,7 +79,12 @@ def filterbank(samples: Samples) -> Tensor:
     sound = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
     if len(sound) < _FRAME:
         return torch.zeros(0, _MELS)
+    # In blocks, since what is computed on the way is 25 times as large as what comes out.
     frames = sound.unfold(0, _FRAME, _HOP)
+    return torch.cat([_log_mel(frames[at : at + _BLOCK]) for at in range(0, len(frames), _BLOCK)])
+
+
+def _log_mel(frames: Tensor) -> Tensor:
     frames = frames - frames.mean(dim=1, keepdim=True)
     before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     frames = (frames - 0.97 * before) * _povey_window()

@@ -116,13 +116,14 @@ class PyannoteDiarizer:
         size = int(_WINDOW_S * SAMPLE_RATE_HZ)
         step = int(self._limits.step_s * SAMPLE_RATE_HZ)
         count = 1 + max(0, -(-(len(samples) - size) // step))
-        padded = np.zeros((count - 1) * step + size, dtype=np.float32)
-        padded[: len(samples)] = samples
-        view = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
         voices, both = [], []
         with torch.inference_mode(), _quiet():
             for at in range(0, count, _BATCH):
-                batch = torch.from_numpy(np.ascontiguousarray(view[at : at + _BATCH])).unsqueeze(1)
+                several = min(_BATCH, count - at)
+                part = samples[at * step : (at + several - 1) * step + size]
+                padded = np.pad(part, (0, (several - 1) * step + size - len(part)))
+                view = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
+                batch = torch.from_numpy(np.ascontiguousarray(view, dtype=np.float32)).unsqueeze(1)
                 classes = np.exp(self._network(batch.to(self._device)).float().cpu().numpy())
                 voices.append(classes @ self._voices_of_class)
                 both.append(classes[:, :, self._two_at_once].sum(axis=2))

@@ -11,7 +11,7 @@ Table of contents: `EncodedWindows`, `Encoder`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,8 +92,16 @@ class Encoder:
         """Drop what is kept of the last recordings."""
         self._kept.clear()
 
-    def speech(self, samples: Samples, spans_s: Sequence[tuple[float, float]]) -> list[EncodedWindows]:
-        """Encode the speech inside ``spans_s`` (start, end in seconds)."""
+    def speech(
+        self, samples: Samples, spans_s: Sequence[tuple[float, float]], *, keep: bool = True
+    ) -> Iterable[EncodedWindows]:
+        """Encode the speech inside ``spans_s`` (start, end in seconds).
+
+        Parameters
+        ----------
+        keep : bool, keyword-only
+            False: encoded when asked for and not kept unless it was already. An hour of speech is 0.4 GB.
+        """
         key = (samples.__array_interface__["data"][0], samples.shape, tuple(spans_s))
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -101,7 +109,10 @@ class Encoder:
         duration_s = len(samples) / SAMPLE_RATE_HZ
         windows = pack(spans_s, duration_s, longest_s=self._longest_s, quietest=quietest(samples), even=True)
         size = self._batch_size
-        batches = [self.windows(samples, windows[at : at + size]) for at in range(0, len(windows), size)]
+        each = (self.windows(samples, windows[at : at + size]) for at in range(0, len(windows), size))
+        if not keep:
+            return each
+        batches = list(each)
         # The samples are kept with them so that their address cannot be given to another recording.
         self._kept[key] = (samples, batches)
         while len(self._kept) > _KEPT:

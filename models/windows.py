@@ -20,6 +20,7 @@ from pipeline.ports import SAMPLE_RATE_HZ, Samples
 Quietest = Callable[[float, float], float]
 
 _END_SLACK_S = 0.04
+_BLOCK = 1024  # frames whose squares are in memory at once
 # Even windows: not shorter than this, and so much wider at each try.
 _SHORT_S, _WIDER = 12.0, 1.06
 
@@ -241,7 +242,10 @@ def quietest(samples: Samples, *, frame_s: float = 0.1) -> Quietest:
     """Make a function that finds the quietest ``frame_s`` of a stretch of this recording."""
     step = round(frame_s * SAMPLE_RATE_HZ)
     frames = len(samples) // step
-    energy = (samples[: frames * step].reshape(frames, step) ** 2).mean(axis=1)
+    rows = samples[: frames * step].reshape(frames, step)
+    energy = np.empty(frames, samples.dtype)
+    for at in range(0, frames, _BLOCK):
+        energy[at : at + _BLOCK] = (rows[at : at + _BLOCK] ** 2).mean(axis=1)
 
     def choose(start_s: float, end_s: float) -> float:
         low, high = int(start_s / frame_s), int(end_s / frame_s)

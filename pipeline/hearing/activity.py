@@ -34,6 +34,7 @@ Probability = Callable[[Samples], NDArray[np.float32]]
 """A neural detector: samples to the speech probability of every 10 ms frame."""
 
 _VAD_FRAME = 480  # 30 ms: the longest webrtcvad takes, and its most reliable
+_BLOCK = 4096 * _VAD_FRAME
 _DIGITAL_SILENCE_DB = -95.0
 
 
@@ -197,12 +198,15 @@ def _voiced(samples: Samples, frames: int, mode: int) -> Mask:
     import webrtcvad
 
     detector = webrtcvad.Vad(mode)
-    data = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
     step = 2 * _VAD_FRAME
-    answers = [
-        detector.is_speech(data[at : at + step], SAMPLE_RATE_HZ)
-        for at in range(0, len(data) - step + 1, step)
-    ]
+    answers: list[bool] = []
+    for first in range(0, len(samples), _BLOCK):
+        part = samples[first : first + _BLOCK]
+        data = (np.clip(part, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        answers += [
+            detector.is_speech(data[at : at + step], SAMPLE_RATE_HZ)
+            for at in range(0, len(data) - step + 1, step)
+        ]
     voiced = np.repeat(np.array(answers, dtype=bool), 3)[:frames]
     return np.pad(voiced, (0, frames - len(voiced)))
 

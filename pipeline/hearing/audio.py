@@ -131,8 +131,15 @@ def to_16k(recording: Recording) -> NDArray[np.float32]:
         return recording.samples
     import soxr
 
-    resampled = [soxr.resample(c, recording.sample_rate_hz, SAMPLE_RATE_HZ) for c in recording.samples]
-    return np.ascontiguousarray(np.stack(resampled), dtype=np.float32)
+    first, *others = recording.samples
+    resampled = soxr.resample(first, recording.sample_rate_hz, SAMPLE_RATE_HZ)
+    if not others:
+        return np.ascontiguousarray(resampled[None], dtype=np.float32)  # the array itself, no copy
+    channels = np.empty((len(recording.samples), len(resampled)), dtype=np.float32)
+    channels[0] = resampled
+    for index, other in enumerate(others, start=1):
+        channels[index] = soxr.resample(other, recording.sample_rate_hz, SAMPLE_RATE_HZ)
+    return channels
 
 
 def _read(data: bytes, extension: str | None, limits: Limits) -> tuple[NDArray[np.float32], int, str]:

@@ -95,7 +95,8 @@ def is_dual_mono(channels: Samples, *, limits: ChannelLimits | None = None) -> b
     power_left, power_right = float(left @ left), float(right @ right)
     if min(power_left, power_right) <= 0.0:
         return False
-    rest = right - (float(left @ right) / power_left) * left
+    rest = (float(left @ right) / power_left) * left
+    np.subtract(right, rest, out=rest)
     return 10.0 * math.log10(max(float(rest @ rest), 1e-20) / power_right) < -limits.dual_mono_db
 
 
@@ -290,7 +291,9 @@ def separated(channels: Samples, *, limits: ChannelLimits | None = None) -> Sepa
         into_left is not None or _is_raised((right_db, left_db), limits),
         into_right is not None or _is_raised((left_db, right_db), limits),
     )
-    return Separated(np.stack([clean_left, clean_right]), (into_left, into_right), raised)
+    if into_left is not None or into_right is not None:
+        channels = np.stack([clean_left, clean_right])
+    return Separated(channels, (into_left, into_right), raised)
 
 
 def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:

@@ -361,7 +361,12 @@ def parties(
         vectors[long] = found_voices.whole * np.array([[pieces[i].frames * frame_s] for i in long])
         parts = {i: np.asarray(own, np.float64) for i, own in zip(long, found_voices.parts, strict=True)}
     same, other = window_links(windows, pieces, onset=limits.onset)
-    links = limits.same_weight * same - limits.other_weight * other
+    # In place: their number grows with the square of the call's length.
+    same *= limits.same_weight
+    other *= limits.other_weight
+    same -= other
+    links = same
+    del other
     blocks = blocks_of(pieces, frame_s, pause_s=limits.block_pause_s)
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)
     groups = third_group(groups, vectors, links, limits=limits)

@@ -129,8 +129,9 @@ def _changes(groups: NDArray[np.int64], blocks: NDArray[np.int64]) -> int:
 
 def _objective(groups: NDArray[np.int64], vectors: Array, links: Array) -> float:
     fit = sum(float(np.linalg.norm(vectors[groups == g].sum(axis=0))) for g in np.unique(groups))
-    signs = groups[:, None] == groups[None, :]
-    return fit + 0.5 * float(np.where(signs, links, -links).sum())
+    signed = links.copy()
+    np.negative(links, out=signed, where=groups[:, None] != groups[None, :])
+    return fit + 0.5 * float(signed.sum())
 
 
 def _climb(groups: NDArray[np.int64], vectors: Array, links: Array, wanted: int = 2) -> NDArray[np.int64]:

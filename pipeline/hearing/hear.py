@@ -124,8 +124,12 @@ def hear(
 
     lexicon = _with_names(lexicon, call)
     data = lexicon.conversation
+    duration_s = audio.duration_s
+    with watch.stage("line"):
+        clipping = clipped_share(audio.samples, limits=data.line, codec=audio.codec)
     with watch.stage("resample"):
         channels = to_16k(audio)
+    del audio  # nobody asks for it again, and an hour of it is 230 MB
     with watch.stage("voices"):
         lanes = lanes_of(
             channels,
@@ -134,9 +138,10 @@ def hear(
             limits=ChannelLimits(),
             hold=lambda samples: hold_spans(samples, limits=data.hold),
         )
+    del channels  # after separation the lanes have their own
     if not any(lane.spans for lane in lanes.lanes):
         raise SilentAudioError(
-            f"call {call.call_id}: {audio.duration_s:.1f} s of audio in which nobody speaks; "
+            f"call {call.call_id}: {duration_s:.1f} s of audio in which nobody speaks; "
             "check the recorder of this line"
         )
     with watch.stage("recognise"):
@@ -144,7 +149,7 @@ def hear(
         lanes, words = without_announcements(lanes, words, cues=data.announcement)
     if not any(words):
         raise SilentAudioError(
-            f"call {call.call_id}: no words were recognised in {audio.duration_s:.1f} s of audio; "
+            f"call {call.call_id}: no words were recognised in {duration_s:.1f} s of audio; "
             "listen to it and check the line"
         )
     with watch.stage("roles"):
@@ -169,9 +174,8 @@ def hear(
     with watch.stage("prosody"):
         turns = tuple(with_prosody(turn, sides[turn.role].samples) for turn in turns)
     with watch.stage("line"):
-        events = _events(turns, sides, lanes, audio.duration_s, lexicon)
+        events = _events(turns, sides, lanes, duration_s, lexicon)
         snr = _snr(sides, lanes)
-        clipping = clipped_share(audio.samples, limits=data.line, codec=audio.codec)
     notes = lanes.notes
     if decision.contradicted:
         notes = (*notes, "agent_channel_contradicted")
@@ -179,7 +183,7 @@ def hear(
         notes = (*notes, "agent_channel_unused")
     return Hearing(
         recording_sha256=recording_sha256,
-        duration_s=round(audio.duration_s, 3),
+        duration_s=round(duration_s, 3),
         layout=lanes.layout,
         turns=turns,
         events=tuple(sorted((*fillers, *events), key=lambda e: (e.start_s, e.kind, e.role or ""))),

@@ -44,6 +44,8 @@ _WINDOW, _HOP = 1024, 512
 _HOP_S = _HOP / SAMPLE_RATE_HZ
 _BIN_HZ = SAMPLE_RATE_HZ / _WINDOW
 _BAND = slice(round(300 / _BIN_HZ), round(3400 / _BIN_HZ))
+_BINS = 220  # up to 3.4 kHz: what telephones carry
+_BLOCK = 4096  # frames; a multiple of what the transform takes at once, so that every bit stays the same
 _STEADY = 4  # frames either side (128 ms) over which a peak must stay
 _PEAKS = 12
 _TONAL_WINDOW_S = 2.0
@@ -62,15 +64,21 @@ class Held:
 
 
 def _spectra(samples: Samples) -> Spectra:
-    """Power spectra of 64 ms every 32 ms; SciPy's transform takes a quarter of the time of NumPy's here."""
+    """Power spectra of 64 ms every 32 ms up to `_BINS`, a block at a time: a call may last for hours.
+
+    SciPy's transform takes a quarter of the time of NumPy's here.
+    """
     from scipy.fft import rfft
 
     if len(samples) < _WINDOW:
-        return np.zeros((0, _WINDOW // 2 + 1), np.float32)
+        return np.zeros((0, _BINS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
     window = np.hanning(_WINDOW).astype(np.float32)
-    spectra = rfft(frames * window, axis=1)
-    return np.asarray(spectra.real**2 + spectra.imag**2, dtype=np.float32)
+    power = np.empty((len(frames), _BINS), np.float32)
+    for at in range(0, len(frames), _BLOCK):
+        spectra = rfft(frames[at : at + _BLOCK] * window, axis=1)[:, :_BINS]
+        power[at : at + _BLOCK] = spectra.real**2 + spectra.imag**2
+    return power
 
 
 def _loud_frames(levels: Array, count: int, bar_db: float) -> Mask:
@@ -110,7 +118,7 @@ def _tones(power: Spectra, levels: Array, limits: HoldLimits) -> list[Held]:
     if not len(power):
         return []
     near = np.abs(np.arange(power.shape[1]) * _BIN_HZ - limits.tone_hz) <= limits.tone_within_hz + _BIN_HZ
-    purity = power[:, near].sum(axis=1) / (power[:, 13:220].sum(axis=1) + 1e-9)
+    purity = power[:, near].sum(axis=1) / (power[:, 13:_BINS].sum(axis=1) + 1e-9)
     loud = _loud_frames(levels, len(power), _LEAST_DB)  # purity tells it from noise
     # A frame is half a window wide of its hop: bursts are found a little too long, by the same amount.
     bursts = [
@@ -223,13 +231,15 @@ def tonal_frames(samples: Samples) -> Array:
 
 
 def _tonal_share(power: Spectra) -> Array:
-    band = power[:, 19:220]
-    if not len(band):
-        return np.zeros(0)
-    padded = np.pad(band, ((_STEADY, _STEADY), (0, 0)), mode="edge")
-    steady = np.minimum(np.minimum(padded[: -2 * _STEADY], padded[2 * _STEADY :]), band)
-    peaks = np.partition(steady, -_PEAKS, axis=1)[:, -_PEAKS:].sum(axis=1)
-    return np.asarray(peaks / (band.sum(axis=1) + 1e-9), dtype=np.float64)
+    band = power[:, 19:_BINS]
+    share = np.zeros(len(band))
+    for at in range(0, len(band), _BLOCK):
+        here = np.arange(at, min(at + _BLOCK, len(band)))
+        before, after = np.maximum(here - _STEADY, 0), np.minimum(here + _STEADY, len(band) - 1)
+        steady = np.minimum(np.minimum(band[before], band[after]), band[here])
+        peaks = np.partition(steady, -_PEAKS, axis=1)[:, -_PEAKS:].sum(axis=1)
+        share[here] = peaks / (band[here].sum(axis=1) + 1e-9)
+    return share
 
 
 def _music(samples: Samples, power: Spectra, levels: Array, limits: HoldLimits) -> list[Span]:

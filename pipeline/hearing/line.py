@@ -135,8 +135,8 @@ def clipped_share(samples: Samples, *, limits: LineLimits, codec: str = "") -> f
     level = limits.clip_level * _CODEC_PEAK.get(codec.rpartition("/")[2], 1.0)
     total = 0
     for channel in flat:
-        full = (np.abs(channel) >= level).astype(np.int8)
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], full, [0]])))
+        full = (channel >= level) | (channel <= -level)
+        edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
         runs = edges[1::2] - edges[::2]
         total += int(runs[runs >= limits.clip_run].sum())
     return total / flat.size if flat.size else 0.0

@@ -21,6 +21,7 @@ from pipeline.ports import SAMPLE_RATE_HZ, Samples
 Span = tuple[float, float]
 
 _FRAME_S = 0.02
+_BLOCK = 4096  # frames
 # Between the level of the line (0) and that of speech (1): quieter than this is silence.
 _QUIET = 0.35
 # With less than this between the two, nothing can be called silent.
@@ -55,7 +56,10 @@ def pauses(samples: Samples, spans_s: Sequence[Span], *, min_s: float) -> list[S
     frames = len(samples) // step
     if frames == 0 or not spans_s:
         return []
-    power = (samples[: frames * step].reshape(frames, step).astype(np.float64) ** 2).mean(axis=1)
+    rows = samples[: frames * step].reshape(frames, step)
+    power = np.empty(frames)
+    for at in range(0, frames, _BLOCK):  # squares of a whole call, in double precision, would be many
+        power[at : at + _BLOCK] = (rows[at : at + _BLOCK].astype(np.float64) ** 2).mean(axis=1)
     level = 10.0 * np.log10(power + 1e-10)
     inside = np.zeros(frames, dtype=bool)
     for start, end in spans_s:

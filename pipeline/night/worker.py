@@ -153,23 +153,25 @@ class Ears:
         stage = "read"
         try:
             sealed = read_recording(task.recording)
+            sha256, payload_sha256 = sealed.sha256, sealed.payload_sha256
             stage = "decrypt"
             with self._recorded(task):
                 plain = decrypt(sealed.data, self._identity)
             stage = "decode"
-            audio = decode(plain, extension=task.recording.audio_extension)
+            audio = [decode(plain, extension=task.recording.audio_extension)]
+            del sealed, plain
             stage = "hear"
             hearing = hear(
-                audio,
+                audio.pop(),  # hearing lets go of it as soon as it can
                 task.call,
                 recognizer=self._recognizer,
                 diarizer=self.diarizer,
                 lexicon=self._lexicon,
-                recording_sha256=sealed.sha256,
+                recording_sha256=sha256,
                 questions=lambda turns, call: questions(turns, call, self._rulebook.lexicon),
                 speller=self._speller,
             )
-            hearing = replace(hearing, recording_payload_sha256=sealed.payload_sha256)
+            hearing = replace(hearing, recording_payload_sha256=payload_sha256)
             stage = "judge"
             judgement = judge(hearing, task.call, self._rulebook)
         except ZhijianError as error:
@@ -178,6 +180,8 @@ class Ears:
             return Failed(task, stage, "out_of_memory", "the worker ran out of memory on this call", True)
         except Exception as error:  # noqa: BLE001 - one call's surprise must not end the night; it is quarantined
             return Failed(task, stage, "internal_error", describe_defect(error), False)
+        finally:
+            getattr(self._recognizer, "forget", lambda: None)()
         return Scored(task, hearing, judgement)
 
     def _recorded(self, task: CallTask) -> AbstractContextManager[None]:

@@ -147,3 +147,11 @@ def test_windows_are_probabilities(diarizer, call):
     assert np.all((windows.both >= 0.0) & (2.0 * windows.both <= windows.voices.sum(axis=2) + 1e-5))
     assert windows.voices.min() >= 0.0
     assert windows.voices.max() <= 1.0 + 1e-6
+
+
+def test_features_of_a_long_call_are_those_of_its_blocks(call, monkeypatch):
+    from models import campplus
+
+    whole = campplus.filterbank(call[0])
+    monkeypatch.setattr(campplus, "_BLOCK", 512)
+    assert campplus.filterbank(call[0]).equal(whole)

@@ -9,6 +9,7 @@ from builders import SAMPLES
 
 from benchmarks.hearing.generated import generated_calls
 from benchmarks.hearing.lines import telephone
+from pipeline.hearing import hold
 from pipeline.hearing.announcements import announced, without_announcements
 from pipeline.hearing.audio import to_16k
 from pipeline.hearing.conversation import load_conversation
@@ -200,3 +201,12 @@ def test_a_voice_that_only_announces_is_no_party_of_a_mixed_call():
         Lanes("stereo", lanes.lanes), [said(*MENU), said(*AGENT)], cues=CUES
     )
     assert len(stereo.lanes) == len(channels) == 2
+
+
+def test_a_long_call_is_heard_as_one_in_blocks(monkeypatch):
+    music = instrument("strings", 330.0, 8.0)
+    call = line(np.concatenate([bursts(1.0, 5.0), music, bursts(0.35, 0.7)]))
+    whole, share = hold._spectra(call), hold._tonal_share(hold._spectra(call))
+    monkeypatch.setattr(hold, "_BLOCK", 64)
+    assert np.array_equal(hold._spectra(call), whole)
+    assert np.array_equal(hold._tonal_share(whole), share)

@@ -4,10 +4,13 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.night.memory import keep_memory
+
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 
 # Takes 80 MB twice; prints how many pages the system had to supply for the second time.
 _TWICE = """
@@ -45,6 +48,31 @@ print(held())
 """
 
 
+# Takes 80 MB as loading does and touches a byte of every 2 MB; prints how much of it the process has.
+_SPARSE = """
+import ctypes, sys
+from pipeline.night.memory import holes_given_back
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+with holes_given_back():
+    place = libc.malloc(80_000_000)
+    for at in range(0, 80_000_000, 2_000_000):
+        ctypes.memset(place + at, 1, 1)
+print(resident() - before)
+flags, inside = "", False
+for line in open("/proc/self/smaps"):
+    if "-" in line.split()[0]:
+        first, last = (int(end, 16) for end in line.split()[0].split("-"))
+        inside = first <= place < last
+    elif inside and line.startswith("VmFlags:"):
+        flags = line
+print("nh" in flags.split())
+"""
+
+
 def pages_for_the_second_time():
     done = subprocess.run([sys.executable, "-c", _TWICE], capture_output=True, text=True, check=True)
     return int(done.stdout)
@@ -70,6 +98,18 @@ def test_what_loading_frees_goes_back_and_later_memory_is_kept(monkeypatch):
     loading, later = (int(line) for line in done.stdout.split())
     assert loading < 10_000_000
     assert later > 70_000_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="2026-11-23: only glibc has tunables")
+@pytest.mark.skipif(not LARGE_PAGES.is_dir(), reason="2026-11-23: a kernel without large pages")
+def test_what_loading_does_not_touch_takes_no_memory(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "")
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    keep_memory()
+    done = subprocess.run([sys.executable, "-c", _SPARSE], capture_output=True, text=True, check=True)
+    taken, stays_small = done.stdout.split()
+    assert int(taken) < 10_000_000
+    assert stays_small == "True"
 
 
 @pytest.mark.parametrize("chosen", ["", "glibc.malloc.tcache_count=1"])
