@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.judging.rulebook import Rulebook
     from tests.accuracy.judging import RuleTally, Tally
     from tests.accuracy.keywords import Found
+    from tests.accuracy.wordings import Counts
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "tests" / "accuracy" / "judging.json"
@@ -130,7 +131,41 @@ def _blind(blind: Mapping[str, Found]) -> list[str]:
     return [*lines, ""]
 
 
-def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook, blind: Mapping[str, Found]) -> str:
+def _counts(one: Counts | None) -> tuple[str, str, str, str]:
+    if one is None:
+        return "–", "–", "–", "–"
+    return str(one.said), _percent(one.found, one.said), str(one.unsaid), str(one.false)
+
+
+def _wordings(wordings: Mapping[str, Mapping[str, Counts]]) -> list[str]:
+    if not wordings:
+        return []
+    from tests.accuracy.wordings import total
+
+    dev, held = wordings["dev"], wordings["heldout"]
+    lines = [
+        "### How widely the phrase sets hear",
+        "",
+        "Sentences of several authors who knew the standard, not the wordings (`tests/wordings`); one half",
+        "was used to widen the phrase sets, the other is only counted. What misleads was chosen to mislead.",
+        "",
+        "| phrase set | dev: said | heard | misleading | heard wrongly | held out: said | heard | misleading "
+        "| heard wrongly |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    rows = [(f"`{name}`", dev.get(name), held.get(name)) for name in sorted({*dev, *held})]
+    for name, *both in [("all", total(dev), total(held)), *rows]:
+        cells = [" | ".join(_counts(one)) for one in both]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def section(
+    parts: Mapping[str, Mapping[str, Tally]],
+    rulebook: Rulebook,
+    blind: Mapping[str, Found],
+    wordings: Mapping[str, Mapping[str, Counts]],
+) -> str:
     """The section as Markdown."""
     known = load_confusions()
     provenance = known.table["provenance"]
@@ -166,6 +201,7 @@ def section(parts: Mapping[str, Mapping[str, Tally]], rulebook: Rulebook, blind:
         "",
         *_duties(parts),
         "",
+        *_wordings(wordings),
         *(line for part, found in parts.items() for line in _per_rule(part, found)),
         f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",
     ]

@@ -23,7 +23,7 @@ from typing import Any
 from pipeline.judging.engine import judge
 from pipeline.judging.rulebook import Rulebook, load_rulebook
 from pipeline.records import Verdict
-from tests.accuracy import blind, conditions, document
+from tests.accuracy import blind, conditions, document, wordings
 from tests.accuracy.keywords import KEYWORDS, Found, keyword_verdict, phrase_finding
 from tests.dialogues.loader import Dialogue, Part, load
 
@@ -242,13 +242,18 @@ def main() -> int:
         if everything
         else {}
     )
-    text = document.section(parts, rulebook, unseen)
+    sentences = {part: wordings.measure(part, rulebook.lexicon)[0] for part in chosen} if everything else {}
+    text = document.section(parts, rulebook, unseen, sentences)
     sys.stdout.write(text)
     if everything:
         figures: dict[str, Any] = {
             part: {name: t.as_dict() for name, t in found.items()} for part, found in parts.items()
         }
         figures["blind"] = {name: asdict(found) for name, found in unseen.items()}
+        figures["wordings"] = {
+            part: {phrase: asdict(counts) for phrase, counts in found.items()}
+            for part, found in sentences.items()
+        }
         document.write(text, figures)
     return 0
 

@@ -46,8 +46,9 @@ PHRASES = {
     "客服中心": "客服中心",
 }
 
-# How a rule would write a phrase that is never said without its value.
+# A phrase that means nothing without its value: how a rule writes it, and what of it counts as said.
 PATTERNS = {"工号": "工号{digits}"}
+VALUED = {"工号": "工号.{0,3}[零幺一二两三四五六七八九]{2}"}
 
 # Per rule, groups of which each must stand in the agent's words: any one of a group is enough.
 KEYWORDS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -105,9 +106,10 @@ def phrase_finding(cases: Sequence[Case]) -> Found:
             ]
             by_sound = {start_s for span in spans for start_s in span}
             near = re.compile(PHRASES[phrase])
+            exact = re.compile(VALUED.get(phrase, phrase))
             for start_s, text in said.items():
                 literally = phrase in heard.get(start_s, "")
-                if phrase in text:
+                if exact.search(text):
                     found.said += 1
                     found.by_keyword += literally
                     found.by_sound += start_s in by_sound
