@@ -48,6 +48,11 @@ _NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 _PLACE, _SELF = ("这里是", "这边是"), ("我是", "我们是")
 _LINES = ("服务专线", "服务热线", "客服专线")
 _KINDS = ("人寿", "财产", "财险", "寿险", "健康", "养老", "保险", "公司")
+# Written like this it is a trade or a department, whatever it sounds like: 恒信 is near 中心.
+_NO_NAMES = re.compile(
+    "(?:客服|客户|服务|呼叫|售后|信息|数据|调查|理赔|管理|保险|运营|会员|业务|电话|回访|营销|咨询)(?:中心|部)"
+    "|客服|服务|工作人员"
+)
 # Mean cost of the distinctive syllables up to which an introduced name is taken for the record's.
 _NAME_COST = 0.45
 # ... and up to which it may be that name: a near miss.
@@ -196,9 +201,11 @@ class SoundIndex:
                 begins[begin] = min(begins.get(begin, 1.0), _SELF_COST if kind == "self" else 0.0)
         row = [self.call.model.sounds.row(char) for char in core]
         best: tuple[float, int] | None = None
+        trades = [match.span() for match in _NO_NAMES.finditer(plain)]
         for begin, extra in sorted(begins.items()):
             heard = plain[begin : begin + len(core)]
-            if len(heard) == len(core):
+            is_trade = any(start < begin + len(core) and begin < end for start, end in trades)
+            if len(heard) == len(core) and not is_trade:
                 cost = extra + sum(costs[char] for costs, char in zip(row, heard, strict=True)) / (
                     UNIT * len(core)
                 )

@@ -200,6 +200,8 @@ class _Parser:
             return self._slot()
         if char in "<>&}":
             self.fail(f"{char!r} cannot stand in a wording; such patterns belong into 'say'")
+        if char in "?*+" and self.at and self.source[self.at - 1] in ")]":
+            self.fail(f"{char!r} means nothing here; what may be left out is written [x] or [a|b]")
         end = self.at
         while end < len(self.source) and self.source[end] not in "([{|)]}<>&":
             end += 1

@@ -8,7 +8,7 @@ from pipeline.judging.rulebook import load_rulebook
 from tests.accuracy.wordings import load, measure, total
 
 # Found of those said at least, heard wrongly of the misleading ones at most.
-FLOORS = {"dev": (0.94, 0.08), "heldout": (0.70, 0.16)}
+FLOORS = {"dev": (0.94, 0.08), "heldout": (0.75, 0.15)}
 
 
 @pytest.mark.parametrize("part", list(FLOORS))

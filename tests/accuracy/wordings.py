@@ -6,6 +6,9 @@ used to widen the phrase sets, the other is only counted. A file is a list of ``
 
 ``phrase``, ``by``
     The phrase set, and who speaks.
+``beside``, may be left out
+    A second set that has to be heard in the sentence as well, as the rule asks: an identity element counts
+    where the agent asks for it.
 ``said``, ``unsaid``
     Sentences in which it is said; sentences that share words with it and are something else. ``{company}
     {name} {number}`` stand for the call record's company, agent name and 工号.
@@ -56,12 +59,15 @@ class Wording:
     by: Role
     text: str
     said: bool
+    beside: str | None = None
 
     def is_heard(self, lexicon: Lexicon) -> bool:
         """Whether the phrase set is found in the sentence, surely."""
         length_s = len(self.text) / _PER_S
         hearing = Hearing("", length_s, "transcript", (Turn(self.by, 0.0, length_s, self.text),))
-        return any(mark.is_sure for mark in Case(hearing, _CALL, lexicon).marks(self.phrase, Window((0,))))
+        case = Case(hearing, _CALL, lexicon)
+        sets = (self.phrase, self.beside) if self.beside else (self.phrase,)
+        return all(any(mark.is_sure for mark in case.marks(one, Window((0,)))) for one in sets)
 
 
 @dataclass(slots=True)
@@ -90,7 +96,9 @@ def load(part: Part) -> Iterator[Wording]:
             for said in ("said", "unsaid"):
                 for text in raw[said]:
                     filled = reduce(lambda so_far, slot: so_far.replace(*slot), _SLOTS.items(), text)
-                    yield Wording(path.stem, raw["phrase"], raw["by"], filled, said == "said")
+                    yield Wording(
+                        path.stem, raw["phrase"], raw["by"], filled, said == "said", raw.get("beside")
+                    )
 
 
 def measure(part: Part, lexicon: Lexicon) -> tuple[dict[str, Counts], list[Wording]]:
