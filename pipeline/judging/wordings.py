@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 
 from pipeline.judging.confusions import INITIALS
@@ -105,8 +105,8 @@ class Wording:
     """A compiled wording; make it with `compile_wording`."""
 
     source: str
-    coded: re.Pattern[str]
-    written: re.Pattern[str]
+    coded_pattern: str
+    written_pattern: str
     by_sound: bool
     weak: bool
     anchors: frozenset[str]
@@ -116,9 +116,25 @@ class Wording:
     numbers: int
     masked: bool
 
+    @property
+    def coded(self) -> re.Pattern[str]:
+        """The wording over sound codes."""
+        return _compiled(self.coded_pattern)
+
+    @property
+    def written(self) -> re.Pattern[str]:
+        """The wording over characters."""
+        return _compiled(self.written_pattern)
+
     def reads(self, text: str) -> bool:
         """Whether a text, without punctuation, is literally this wording."""
         return self.written.fullmatch(plain_text(text)) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # When it is first looked for: a call needs a fraction of them, and compiling all takes half a second.
+    return re.compile(pattern)
 
 
 def plain_text(text: str) -> str:
@@ -147,8 +163,8 @@ def compile_wording(source: str, sounds: Sounds, *, by_sound: bool = True) -> Wo
     parsed = parse_wording(source, lambda text: text.translate(codes), plain_text)
     return Wording(
         source=source,
-        coded=re.compile(parsed.coded),
-        written=re.compile(parsed.written),
+        coded_pattern=parsed.coded,
+        written_pattern=parsed.written,
         by_sound=by_sound,
         weak=parsed.weakest < _MIN_RUN,
         anchors=parsed.anchors,
