@@ -43,6 +43,8 @@ class AcousticModel:
     ----------
     ask_below : float
         Hits surer than this are not asked about and not overruled.
+    ask_above : float
+        Hits of a wording less sure than this are no better than chance and not asked about.
     ask_alike : float
         Where no hit is, how much a place must sound like one of the standard's sentences to be asked about,
         and like any spelling that is asked there.
@@ -60,6 +62,7 @@ class AcousticModel:
     """
 
     ask_below: float = 0.9
+    ask_above: float = 0.0
     ask_alike: float = 0.6
     ask_nearly: float = 1.0
     ask_doubt: float = 0.0
@@ -106,6 +109,7 @@ def read_acoustic(source: Source) -> AcousticModel:
     ask, weights, limits = (fields.table(name) for name in ("ask", "weights", "limits"))
     model = AcousticModel(
         ask_below=ask.number("below", low=0.0, high=1.0),
+        ask_above=ask.number("above", 0.0, low=0.0, high=1.0),
         ask_alike=ask.number("sounds_alike", low=0.0, high=1.0),
         ask_nearly=ask.number("sounds_nearly", 1.0, low=0.0, high=1.0),
         ask_doubt=ask.number("doubt", 0.0, low=0.0, high=1.0),

@@ -237,11 +237,7 @@ def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], budget: int, sounds:
         after: dict[int, _Fit] = {}
         for at, fit in begun.items():
             if isinstance(part, str):
-                weight = fit.weight + _priced(part, sounds)[1]
-                for length, cost, same in _literal_costs(part, text[at : at + len(part)], sounds):
-                    if fit.cost + cost <= budget:
-                        one = _Fit(fit.cost + cost, weight, fit.same + same, fit.text + part)
-                        _keep(after, at + length, one)
+                _keep_literal(after, part, text, at, fit, budget=budget, sounds=sounds)
             elif isinstance(part, _Free):
                 for end in range(at + part.least, min(at + part.most, len(text)) + 1):
                     _keep(after, end, fit._replace(text=fit.text + text[at:end]))
@@ -249,12 +245,23 @@ def _row_fits(row: _Row, text: str, begun: dict[int, _Fit], budget: int, sounds:
                 if part.may_miss:
                     _keep(after, at, fit)
                 for way in part.ways:
+                    if len(way) == 1 and isinstance(way[0], str):
+                        _keep_literal(after, way[0], text, at, fit, budget=budget, sounds=sounds)
+                        continue
                     for end, one in _row_fits(way, text, {at: fit}, budget, sounds).items():
                         _keep(after, end, one)
         begun = after
         if not begun:
             break
     return begun
+
+
+def _keep_literal(
+    fits: dict[int, _Fit], said: str, text: str, at: int, fit: _Fit, *, budget: int, sounds: Sounds
+) -> None:
+    for length, cost, same in _literal_costs(said, text[at : at + len(said)], sounds, budget - fit.cost):
+        weight = fit.weight + _priced(said, sounds)[1]
+        _keep(fits, at + length, _Fit(fit.cost + cost, weight, fit.same + same, fit.text + said))
 
 
 def _keep(fits: dict[int, _Fit], end: int, fit: _Fit) -> None:
@@ -269,33 +276,40 @@ def _priced(said: str, sounds: Sounds) -> tuple[tuple[Mapping[str, int], ...], i
     return tuple(map(sounds.row, said)), sum(map(sounds.delete_cost, said))
 
 
-@lru_cache(maxsize=1 << 16)
-def _literal_costs(said: str, heard: str, sounds: Sounds) -> tuple[tuple[int, int, int], ...]:
+def _literal_costs(said: str, heard: str, sounds: Sounds, most: int) -> Iterator[tuple[int, int, int]]:
     """Length heard, cost and same characters of a literal stretch, at most one syllable lost.
 
-    ``heard`` is as long as the stretch, or shorter where the text ends.
+    ``heard`` is as long as the stretch, or shorter where the text ends. What costs more than ``most`` is left
+    out, mostly after a character or two: hardly anything that is compared is alike.
     """
-    return tuple(
-        (length, cost, sum(a == b for a, b in zip(said, heard[:length], strict=False)))
-        for length, cost in _lengths(said, heard, sounds)
-    )
-
-
-def _lengths(said: str, heard: str, sounds: Sounds) -> Iterator[tuple[int, int]]:
+    if not said:
+        yield 0, 0, 0
+        return
     size = len(said)
-    costs, _ = _priced(said, sounds)
-    if len(heard) == size:
-        cost = sum(row[char] for row, char in zip(costs, heard, strict=True))
-        yield size, cost
-        if cost <= _MISSED // 2:
+    rows, _ = _priced(said, sounds)
+    whole, lost = 0, most + 1  # all said so far, or one syllable of it lost before here
+    if size == 1 or len(heard) < size - 1:
+        lost = _MISSED if size == 1 else most + 1
+        whole = whole + rows[0][heard[0]] if len(heard) == size == 1 else most + 1
+    else:
+        for at in range(size - 1):
+            char = heard[at]
+            lost = min(lost, whole + _MISSED) + rows[at + 1][char]
+            whole += rows[at][char]
+            if whole > most and lost > most:
+                return
+        lost = min(lost, whole + _MISSED)
+        whole = whole + rows[-1][heard[-1]] if len(heard) == size else most + 1
+    if whole <= most:
+        yield size, whole, _same(said, heard)
+        if whole <= _MISSED // 2:
             return  # leaving one out could not be better
-    if len(heard) >= size - 1:
-        here = [row[char] for row, char in zip(costs, heard[: size - 1], strict=False)]
-        before = [row[char] for row, char in zip(costs[1:], heard[: size - 1], strict=True)]
-        yield (
-            size - 1,
-            _MISSED + min(sum(here[:lost]) + sum(before[lost:]) for lost in range(size)),
-        )
+    if lost <= most:
+        yield size - 1, lost, _same(said, heard[: size - 1])
+
+
+def _same(said: str, heard: str) -> int:
+    return sum(one == other for one, other in zip(said, heard, strict=False))
 
 
 def heads_of_number(sources: Sequence[str]) -> list[str]:

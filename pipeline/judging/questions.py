@@ -116,7 +116,7 @@ def _places(case: Case, phrase: PhraseSet, role: Role) -> list[_Place]:
     for found, wording in _worded(case, phrase, role):
         if found.confidence >= model.ask_below:
             sure.append((found.start, found.end))
-        else:
+        elif found.confidence >= model.ask_above:
             heard = case.transcript.stream[found.start : found.end]
             open_.append(_Place(found.start, found.end, found.confidence, _respelled(case, wording, heard)))
     if phrase.say and role == "agent":

@@ -61,6 +61,16 @@ def test_what_was_surely_heard_is_not_asked_about():
     assert not [one for one in asked if one.phrase == "thanks_call"]
 
 
+def test_hits_that_are_chance_are_not_asked_about():
+    lexicon = BOOK.lexicon
+    turns = [turn("他给了几分钟", role="customer"), turn("您带了带款合同吗，保单带款要带多少")]
+    chance = replace(lexicon, acoustic=replace(lexicon.acoustic, ask_above=0.0))
+    all_of, worth = questions(turns, CALL, chance), questions(turns, CALL, lexicon)
+    assert set(worth) <= set(all_of)
+    above = replace(lexicon, acoustic=replace(lexicon.acoustic, ask_above=0.89))
+    assert len(questions(turns, CALL, above)) < len(all_of)
+
+
 def test_questions_are_the_same_every_time():
     turns = [turn(MISHEARD), turn("我再问一下", 5.0, "customer"), turn("请问还有别的需药咨询的吗", 8.0)]
     assert questions(turns, CALL, BOOK.lexicon) == questions(turns, CALL, BOOK.lexicon)
