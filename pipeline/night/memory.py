@@ -32,7 +32,7 @@ def keep_memory() -> None:
 
     The C library returns arrays of more than 32 MB at once, and the system has to clear every page of the
     next one: that was a tenth of the CPU time of hearing. One heap, since others end at 64 MB; large pages,
-    since a processor remembers the places of few small ones. That costs 0.3 to 0.5 GB a worker. What somebody
+    since a processor remembers the places of few small ones. That costs some 0.5 GB a worker. What somebody
     has set is left as it is (``GLIBC_TUNABLES=`` for none of it); other C libraries do not read this.
     """
     os.environ.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
