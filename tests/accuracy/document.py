@@ -160,11 +160,29 @@ def _wordings(wordings: Mapping[str, Mapping[str, Counts]]) -> list[str]:
     return [*lines, ""]
 
 
+def _ordinary(ordinary: Mapping[str, Mapping[str, Counts]]) -> list[str]:
+    if not ordinary:
+        return []
+    dev, held = ordinary["dev"], ordinary["heldout"]
+    lines = [
+        "Ordinary sentences of blameless agents and calm customers, many with loaded words (保证, 投诉, 急):",
+        "",
+        "| phrase set | dev: sentences | heard wrongly | held out: sentences | heard wrongly |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {dev[name].unsaid} | {dev[name].false} | {held[name].unsaid} | {held[name].false} |"
+        for name in dev
+    ]
+    return [*lines, ""]
+
+
 def section(
     parts: Mapping[str, Mapping[str, Tally]],
     rulebook: Rulebook,
     blind: Mapping[str, Found],
     wordings: Mapping[str, Mapping[str, Counts]],
+    ordinary: Mapping[str, Mapping[str, Counts]],
 ) -> str:
     """The section as Markdown."""
     known = load_confusions()
@@ -202,6 +220,7 @@ def section(
         *_duties(parts),
         "",
         *_wordings(wordings),
+        *_ordinary(ordinary),
         *(line for part, found in parts.items() for line in _per_rule(part, found)),
         f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",
     ]

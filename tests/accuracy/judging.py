@@ -243,7 +243,12 @@ def main() -> int:
         else {}
     )
     sentences = {part: wordings.measure(part, rulebook.lexicon)[0] for part in chosen} if everything else {}
-    text = document.section(parts, rulebook, unseen, sentences)
+    all_day = (
+        {part: wordings.measure(part, rulebook.lexicon, of=wordings.ordinary)[0] for part in chosen}
+        if everything
+        else {}
+    )
+    text = document.section(parts, rulebook, unseen, sentences, all_day)
     sys.stdout.write(text)
     if everything:
         figures: dict[str, Any] = {
@@ -253,6 +258,10 @@ def main() -> int:
         figures["wordings"] = {
             part: {phrase: asdict(counts) for phrase, counts in found.items()}
             for part, found in sentences.items()
+        }
+        figures["ordinary"] = {
+            part: {phrase: asdict(counts) for phrase, counts in found.items()}
+            for part, found in all_day.items()
         }
         document.write(text, figures)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.judging.rulebook import load_rulebook
-from tests.accuracy.wordings import load, measure, total
+from tests.accuracy.wordings import load, measure, ordinary, total
 
 # Found of those said at least, heard wrongly of the misleading ones at most.
 FLOORS = {"dev": (0.94, 0.08), "heldout": (0.75, 0.15)}
@@ -19,6 +19,15 @@ def test_wordings_are_heard(part) -> None:
     assert counts.unsaid >= 500
     assert counts.found >= least * counts.said
     assert counts.false <= most * counts.unsaid
+
+
+@pytest.mark.parametrize("part", list(FLOORS))
+def test_little_is_heard_in_ordinary_talk(part) -> None:
+    counts = measure(part, load_rulebook().lexicon, of=ordinary)[0]
+    assert {"rude_words", "inducement", "do_not_call"} <= counts.keys()
+    for phrase, one in counts.items():
+        assert one.unsaid >= 300
+        assert one.false <= 0.015 * one.unsaid, phrase
 
 
 def test_no_sentence_stands_in_both_halves() -> None:

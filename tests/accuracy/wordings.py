@@ -13,10 +13,13 @@ used to widen the phrase sets, the other is only counted. A file is a list of ``
     Sentences in which it is said; sentences that share words with it and are something else. ``{company}
     {name} {number}`` stand for the call record's company, agent name and 工号.
 
+``ordinary.toml`` is a list of ``[[ordinary]]``: what agents and customers say all day (``texts``), in which
+none of the sets of ``silent`` may be heard.
+
 Every sentence is a call of one turn, so what a rule knows from the rest of a call does not help. The
 sentences of ``unsaid`` were chosen to mislead: their share of false hits is not that of a call.
 
-Table of contents: `Wording`, `Counts`, `load`, `measure`, `main`.
+Table of contents: `Wording`, `Counts`, `load`, `ordinary`, `measure`, `total`, `main`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -92,7 +95,7 @@ class Counts:
 def load(part: Part) -> Iterator[Wording]:
     """All sentences of a part, file by file."""
     for path in sorted((FOLDER / part).glob("*.toml")):
-        for raw in tomllib.loads(path.read_text(encoding="utf-8"))["wording"]:
+        for raw in tomllib.loads(path.read_text(encoding="utf-8")).get("wording", []):
             for said in ("said", "unsaid"):
                 for text in raw[said]:
                     filled = reduce(lambda so_far, slot: so_far.replace(*slot), _SLOTS.items(), text)
@@ -101,11 +104,22 @@ def load(part: Part) -> Iterator[Wording]:
                     )
 
 
-def measure(part: Part, lexicon: Lexicon) -> tuple[dict[str, Counts], list[Wording]]:
-    """The counts by phrase set, and the sentences heard wrongly."""
+def ordinary(part: Part) -> Iterator[Wording]:
+    """Ordinary sentences, once for each phrase set that must not be heard in them."""
+    path = FOLDER / part / "ordinary.toml"
+    for raw in tomllib.loads(path.read_text(encoding="utf-8"))["ordinary"]:
+        for phrase in raw["silent"]:
+            for text in raw["texts"]:
+                yield Wording(path.stem, phrase, raw["by"], text, False)
+
+
+def measure(
+    part: Part, lexicon: Lexicon, *, of: Callable[[Part], Iterator[Wording]] | None = None
+) -> tuple[dict[str, Counts], list[Wording]]:
+    """The counts by phrase set, and the sentences heard wrongly; ``of`` is `load` or `ordinary`."""
     counts: dict[str, Counts] = {}
     wrong = []
-    for wording in load(part):
+    for wording in (of or load)(part):
         heard = wording.is_heard(lexicon)
         counts.setdefault(wording.phrase, Counts()).add(wording, heard)
         if heard != wording.said:
@@ -126,7 +140,7 @@ def main() -> int:
     parser.add_argument("--phrase", help="one phrase set only")
     given = parser.parse_args()
     lexicon = load_rulebook().lexicon
-    for wording in measure("dev", lexicon)[1]:
+    for wording in measure("dev", lexicon)[1] + measure("dev", lexicon, of=ordinary)[1]:
         if given.phrase in (None, wording.phrase):
             kind = "missed" if wording.said else "false "
             sys.stdout.write(f"{kind} {wording.source} {wording.phrase} {wording.text}\n")
