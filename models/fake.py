@@ -154,6 +154,9 @@ class FakeRecognizer:
             ]
         return [_segment(start, end, self._sentence(samples, start, end)) for start, end in spans_s]
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     @staticmethod
     def _sentence(samples: Samples, start_s: float, end_s: float) -> str:
         heard = samples[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]

@@ -72,6 +72,10 @@ class Recognizer(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drop what is kept of the last recording, so that it does not stand in the way of the next."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PhraseQuery:

@@ -360,12 +360,11 @@ def parties(
         vectors = np.zeros((len(pieces), found_voices.whole.shape[1]))
         vectors[long] = found_voices.whole * np.array([[pieces[i].frames * frame_s] for i in long])
         parts = {i: np.asarray(own, np.float64) for i, own in zip(long, found_voices.parts, strict=True)}
-    same, other = window_links(windows, pieces, onset=limits.onset)
+    links, other = window_links(windows, pieces, onset=limits.onset)
     # In place: their number grows with the square of the call's length.
-    same *= limits.same_weight
+    links *= limits.same_weight
     other *= limits.other_weight
-    same -= other
-    links = same
+    links -= other
     del other
     blocks = blocks_of(pieces, frame_s, pause_s=limits.block_pause_s)
     groups = two_groups(vectors, links, blocks=blocks, change_cost=limits.change_cost)

@@ -125,7 +125,8 @@ def _row_of(source: str, at: int) -> tuple[_Row, int]:
             end = at
             while end < len(source) and source[end] not in "([{|)]":
                 end += 1
-            row.append(bare(read_aloud(source[at:end])))
+            if text := bare(read_aloud(source[at:end])):  # nothing is left of punctuation
+                row.append(text)
             at = end
     return tuple(row), at
 
@@ -282,24 +283,18 @@ def _literal_costs(said: str, heard: str, sounds: Sounds, most: int) -> Iterator
     ``heard`` is as long as the stretch, or shorter where the text ends. What costs more than ``most`` is left
     out, mostly after a character or two: hardly anything that is compared is alike.
     """
-    if not said:
-        yield 0, 0, 0
-        return
     size = len(said)
+    if len(heard) < size - 1:
+        return
     rows, _ = _priced(said, sounds)
     whole, lost = 0, most + 1  # all said so far, or one syllable of it lost before here
-    if size == 1 or len(heard) < size - 1:
-        lost = _MISSED if size == 1 else most + 1
-        whole = whole + rows[0][heard[0]] if len(heard) == size == 1 else most + 1
-    else:
-        for at in range(size - 1):
-            char = heard[at]
-            lost = min(lost, whole + _MISSED) + rows[at + 1][char]
-            whole += rows[at][char]
-            if whole > most and lost > most:
-                return
-        lost = min(lost, whole + _MISSED)
-        whole = whole + rows[-1][heard[-1]] if len(heard) == size else most + 1
+    for at, char in enumerate(heard[: size - 1]):
+        lost = min(lost, whole + _MISSED) + rows[at + 1][char]
+        whole += rows[at][char]
+        if whole > most and lost > most:
+            return
+    lost = min(lost, whole + _MISSED)
+    whole = whole + rows[-1][heard[-1]] if len(heard) == size else most + 1
     if whole <= most:
         yield size, whole, _same(said, heard)
         if whole <= _MISSED // 2:

@@ -190,6 +190,8 @@ class _Parser:
             whole = _joined(whole, self._piece(depth))
         if self.at == begin:
             self.fail("nothing stands here; expected words", begin)
+        if not any(char.isalnum() for char in self.source[begin : self.at]):
+            self.fail("punctuation alone stands here, and is not heard; expected words", begin)
         return whole
 
     def _piece(self, depth: int) -> Piece:

@@ -181,7 +181,7 @@ class Ears:
         except Exception as error:  # noqa: BLE001 - one call's surprise must not end the night; it is quarantined
             return Failed(task, stage, "internal_error", describe_defect(error), False)
         finally:
-            getattr(self._recognizer, "forget", lambda: None)()
+            self._recognizer.forget()
         return Scored(task, hearing, judgement)
 
     def _recorded(self, task: CallTask) -> AbstractContextManager[None]:

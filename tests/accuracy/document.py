@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.document import write_section
 from tests.accuracy.confusions import mean_error_rate
 from tests.accuracy.noise import load_confusions
+from tests.accuracy.wordings import Counts, total
 from tests.dialogues.loader import load
 
 if TYPE_CHECKING:
     from pipeline.judging.rulebook import Rulebook
     from tests.accuracy.judging import RuleTally, Tally
     from tests.accuracy.keywords import Found
-    from tests.accuracy.wordings import Counts
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "tests" / "accuracy" / "judging.json"
@@ -131,19 +131,20 @@ def _blind(blind: Mapping[str, Found]) -> list[str]:
     return [*lines, ""]
 
 
-def _counts(one: Counts | None) -> tuple[str, str, str, str]:
+_Halves = Mapping[str, Mapping[str, Counts]]
+
+
+def _counts(one: Counts | None) -> list[str]:
     if one is None:
-        return "–", "–", "–", "–"
-    return str(one.said), _percent(one.found, one.said), str(one.unsaid), str(one.false)
+        return ["–"] * 4
+    return [str(one.said), _percent(one.found, one.said), str(one.unsaid), str(one.false)]
 
 
-def _wordings(wordings: Mapping[str, Mapping[str, Counts]]) -> list[str]:
-    if not wordings:
-        return []
-    from tests.accuracy.wordings import total
-
-    dev, held = wordings["dev"], wordings["heldout"]
-    lines = [
+def _wordings(halves: _Halves) -> list[str]:
+    dev, held = halves["dev"], halves["heldout"]
+    rows = [(f"`{name}`", dev.get(name), held.get(name)) for name in sorted({*dev, *held})]
+    rows.insert(0, ("all", total(dev), total(held)))
+    return [
         "### How widely the phrase sets hear",
         "",
         "Sentences of several authors who knew the standard, not the wordings (`tests/wordings`); one half",
@@ -152,37 +153,31 @@ def _wordings(wordings: Mapping[str, Mapping[str, Counts]]) -> list[str]:
         "| phrase set | dev: said | heard | misleading | heard wrongly | held out: said | heard | misleading "
         "| heard wrongly |",
         "|---|---|---|---|---|---|---|---|---|",
+        *(f"| {' | '.join([name, *_counts(one), *_counts(other)])} |" for name, one, other in rows),
+        "",
     ]
-    rows = [(f"`{name}`", dev.get(name), held.get(name)) for name in sorted({*dev, *held})]
-    for name, *both in [("all", total(dev), total(held)), *rows]:
-        cells = [" | ".join(_counts(one)) for one in both]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return [*lines, ""]
 
 
-def _ordinary(ordinary: Mapping[str, Mapping[str, Counts]]) -> list[str]:
-    if not ordinary:
-        return []
-    dev, held = ordinary["dev"], ordinary["heldout"]
-    lines = [
+def _ordinary(halves: _Halves) -> list[str]:
+    dev, held = halves["dev"], halves["heldout"]
+    return [
         "Ordinary sentences of blameless agents and calm customers, many with loaded words (保证, 投诉, 急):",
         "",
         "| phrase set | dev: sentences | heard wrongly | held out: sentences | heard wrongly |",
         "|---|---|---|---|---|",
+        *(
+            f"| `{name}` | {one.unsaid} | {one.false} | {held[name].unsaid} | {held[name].false} |"
+            for name, one in dev.items()
+        ),
+        "",
     ]
-    lines += [
-        f"| `{name}` | {dev[name].unsaid} | {dev[name].false} | {held[name].unsaid} | {held[name].false} |"
-        for name in dev
-    ]
-    return [*lines, ""]
 
 
 def section(
     parts: Mapping[str, Mapping[str, Tally]],
     rulebook: Rulebook,
     blind: Mapping[str, Found],
-    wordings: Mapping[str, Mapping[str, Counts]],
-    ordinary: Mapping[str, Mapping[str, Counts]],
+    sentences: Mapping[str, _Halves],
 ) -> str:
     """The section as Markdown."""
     known = load_confusions()
@@ -219,8 +214,7 @@ def section(
         "",
         *_duties(parts),
         "",
-        *_wordings(wordings),
-        *_ordinary(ordinary),
+        *(_wordings(sentences["wordings"]) + _ordinary(sentences["ordinary"]) if sentences else []),
         *(line for part, found in parts.items() for line in _per_rule(part, found)),
         f"Judging took {seconds:.0f} s for {calls} calls. All counts: `tests/accuracy/judging.json`.",
     ]

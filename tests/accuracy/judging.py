@@ -242,27 +242,23 @@ def main() -> int:
         if everything
         else {}
     )
-    sentences = {part: wordings.measure(part, rulebook.lexicon)[0] for part in chosen} if everything else {}
-    all_day = (
-        {part: wordings.measure(part, rulebook.lexicon, of=wordings.ordinary)[0] for part in chosen}
-        if everything
-        else {}
-    )
-    text = document.section(parts, rulebook, unseen, sentences, all_day)
+    kinds = {"wordings": wordings.load, "ordinary": wordings.ordinary} if everything else {}
+    sentences = {
+        kind: {part: wordings.measure(part, rulebook.lexicon, of=of)[0] for part in chosen}
+        for kind, of in kinds.items()
+    }
+    text = document.section(parts, rulebook, unseen, sentences)
     sys.stdout.write(text)
     if everything:
         figures: dict[str, Any] = {
             part: {name: t.as_dict() for name, t in found.items()} for part, found in parts.items()
         }
         figures["blind"] = {name: asdict(found) for name, found in unseen.items()}
-        figures["wordings"] = {
-            part: {phrase: asdict(counts) for phrase, counts in found.items()}
-            for part, found in sentences.items()
-        }
-        figures["ordinary"] = {
-            part: {phrase: asdict(counts) for phrase, counts in found.items()}
-            for part, found in all_day.items()
-        }
+        for kind, halves in sentences.items():
+            figures[kind] = {
+                part: {phrase: asdict(counts) for phrase, counts in found.items()}
+                for part, found in halves.items()
+            }
         document.write(text, figures)
     return 0
 

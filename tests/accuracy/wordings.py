@@ -114,12 +114,12 @@ def ordinary(part: Part) -> Iterator[Wording]:
 
 
 def measure(
-    part: Part, lexicon: Lexicon, *, of: Callable[[Part], Iterator[Wording]] | None = None
+    part: Part, lexicon: Lexicon, *, of: Callable[[Part], Iterator[Wording]] = load
 ) -> tuple[dict[str, Counts], list[Wording]]:
     """The counts by phrase set, and the sentences heard wrongly; ``of`` is `load` or `ordinary`."""
     counts: dict[str, Counts] = {}
     wrong = []
-    for wording in (of or load)(part):
+    for wording in of(part):
         heard = wording.is_heard(lexicon)
         counts.setdefault(wording.phrase, Counts()).add(wording, heard)
         if heard != wording.said:

@@ -100,6 +100,7 @@ def test_the_agents_name_is_the_records() -> None:
         ("(感谢|谢谢", "never closed"),
         ("感谢)", "closes nothing"),
         ("(感谢)?您的来电", "may be left out is written"),
+        ("感谢您的(来电|，)", "punctuation alone"),
         ("感谢{gap}", "rising range"),
         ("感谢{gap:5-2}", "rising range"),
         ("感谢{number}", "is unknown"),
