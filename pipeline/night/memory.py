@@ -32,8 +32,8 @@ def keep_memory() -> None:
 
     The C library returns arrays of more than 32 MB at once, and the system has to clear every page of the
     next one: that was a tenth of the CPU time of hearing. One heap, since others end at 64 MB; large pages,
-    since a processor remembers the places of few small ones. With `holes_given_back` that takes no more memory
-    than without (14 sample calls: 2.21 GB and 127 CPU seconds, without 2.42 GB and 134). What somebody
+    since a processor remembers the places of few small ones. With `holes_given_back` that takes no more
+    memory than without (14 sample calls: 2.21 GB and 127 CPU seconds, without 2.42 GB and 134). What somebody
     has set is left as it is (``GLIBC_TUNABLES=`` for none of it); other C libraries do not read this.
     """
     os.environ.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
